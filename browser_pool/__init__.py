@@ -1,0 +1,1 @@
+"""Owns Chromium processes: launch, watch, end. Knows nothing of sessions, HTTP or tenants."""

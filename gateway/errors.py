@@ -1,0 +1,70 @@
+"""Every refusal once: its stable code, its HTTP status, and the close codes of sockets already open.
+
+Raise `GatewayError(Code.X, "words")` anywhere below the web layer; `web/middleware.py` turns it
+into `{"error": {"code", "message"}, "requestId"}`.
+"""
+
+from enum import Enum, IntEnum
+
+
+class Code(Enum):
+    """A stable error code and the HTTP status it travels with."""
+
+    BAD_REQUEST = ("bad_request", 400)
+    UNKNOWN_FIELD = ("unknown_field", 400)
+    UNKNOWN_PARAMETER = ("unknown_parameter", 400)
+    FLAG_REFUSED = ("flag_refused", 400)
+    UNAUTHORIZED = ("unauthorized", 401)
+    FORBIDDEN = ("forbidden", 403)
+    ORIGIN_REFUSED = ("origin_refused", 403)
+    HOST_REFUSED = ("host_refused", 403)
+    NOT_FOUND = ("not_found", 404)
+    SESSION_NOT_FOUND = ("session_not_found", 404)
+    TARGET_NOT_FOUND = ("target_not_found", 404)
+    METHOD_NOT_ALLOWED = ("method_not_allowed", 405)
+    DRIVER_CONNECTED = ("driver_connected", 409)
+    NAME_IN_USE = ("name_in_use", 409)
+    NOTHING_SAVED = ("nothing_saved", 409)
+    NOT_RUNNING = ("not_running", 409)
+    SESSION_ENDED = ("session_ended", 410)
+    BODY_TOO_LARGE = ("body_too_large", 413)
+    UNSUPPORTED = ("unsupported", 422)
+    SNAPSHOT_UNREADABLE = ("snapshot_unreadable", 422)
+    IDEMPOTENCY_MISMATCH = ("idempotency_mismatch", 422)
+    TOO_MANY_SESSIONS = ("too_many_sessions", 429)
+    INTERNAL = ("internal", 500)
+    BAD_GATEWAY = ("browser_unreachable", 502)
+    BROWSER_FAILED = ("browser_failed", 503)
+    SAVE_FAILED = ("save_failed", 503)
+    DRAINING = ("draining", 503)
+    STORE_UNAVAILABLE = ("store_unavailable", 503)
+
+    def __init__(self, word: str, status: int) -> None:
+        self.word = word
+        self.status = status
+
+
+class CloseCode(IntEnum):
+    """Websocket close codes (RFC 6455 section 7.4; 4000 and above are ours)."""
+
+    DONE = 1000
+    DRAINING = 1001
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    TOO_BIG = 1009
+    FAULT = 1011
+    NODE_GONE = 1012
+    STOPPED = 4000
+    EXPIRED = 4001
+    TAKEN_OVER = 4002
+    CRASHED = 4003
+
+
+class GatewayError(Exception):
+    """A refusal that the caller is told about in full. `retry_after` is in whole seconds."""
+
+    def __init__(self, code: Code, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after

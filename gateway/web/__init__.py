@@ -1,0 +1,1 @@
+"""What a client meets: routes, shapes, refusals."""
