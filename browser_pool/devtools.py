@@ -13,7 +13,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from .tasks import running
+from browser_pool.tasks import running
 
 Params = dict[str, Any]
 Listener = Callable[[str, Params, str | None], None]
