@@ -1,0 +1,136 @@
+"""A live browser: where it listens, whether it is still there, and how it ends."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from browser_pool.binary import Binaries
+from browser_pool.command_line import command_line, plain_user_agent
+from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone, open_devtools
+from browser_pool.errors import BrowserFailed
+from browser_pool.process import chromium, endpoint, environment
+from browser_pool.profile import BrowserDirectory
+from browser_pool.spec import LaunchSpec, Mode
+from browser_pool.tasks import running
+
+START_TIMEOUT = 30.0  # seconds; a launch takes 0.1 on an idle machine
+CLOSE_TIMEOUT = 10.0  # seconds for Chromium to write its profile before it is ended
+
+Fill = Callable[[Path], Awaitable[None]]
+
+
+@dataclass(eq=False)
+class Browser:
+    """One running Chromium. Made by `launched`; everything here is gone when that block is left."""
+
+    directory: BrowserDirectory
+    mode: Mode
+    port: int
+    path: str
+    pid: int
+    devtools: DevTools
+    version: dict[str, str]
+    started: float = field(default_factory=time.time)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    reason: str = ""
+
+    @property
+    def guid(self) -> str:
+        """Chromium's own id of its browser endpoint, the last part of `path`."""
+        return self.path.rpartition("/")[2]
+
+    async def close(self) -> bool:
+        """Ask Chromium to end (Browser.close), so that it writes its profile; True if it did in time."""
+        if self.gone.is_set():
+            return False
+        try:
+            await self.devtools.send("Browser.close", timeout=CLOSE_TIMEOUT)
+        except DevToolsError:
+            return False
+        except DevToolsGone:
+            pass  # the socket often closes before the answer is out
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self.gone.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+@asynccontextmanager
+async def launched(
+    spec: LaunchSpec, path: Path, binaries: Binaries, *, fill: Fill | None = None
+) -> AsyncIterator[Browser]:
+    """Start a browser in the new directory `path`, and leave neither process nor directory behind.
+
+    `fill(profile)` may put a saved profile in place before the start. Raises BrowserFailed.
+    """
+    binary = binaries.path(spec.mode)
+    agent = plain_user_agent(await binaries.version(binary)) if spec.stealth and not spec.user_agent else None
+    directory = BrowserDirectory(path)
+    try:
+        await asyncio.to_thread(directory.make)
+        if fill is not None:
+            await fill(directory.profile)
+        await asyncio.to_thread(directory.prepare)
+        argv = command_line(
+            spec, binary, directory.profile,
+            sandbox=os.geteuid() != 0, display="DISPLAY" in os.environ, user_agent=agent,
+        )
+        async with (
+            chromium(argv, directory, environment(directory, spec.timezone)) as process,
+            _ready(process, directory, spec.mode) as browser,
+            running(_watch(process, browser), "browser-watch"),
+        ):
+            yield browser
+    except OSError as error:
+        raise BrowserFailed(f"the browser's directory cannot be prepared: {error}") from error
+    finally:
+        await asyncio.shield(asyncio.to_thread(directory.remove))
+
+
+@asynccontextmanager
+async def _ready(
+    process: asyncio.subprocess.Process, directory: BrowserDirectory, mode: Mode
+) -> AsyncIterator[Browser]:
+    """Wait until DevTools answers and the first page is there."""
+    port, path = await endpoint(process, directory, START_TIMEOUT)
+    try:
+        async with open_devtools(f"ws://127.0.0.1:{port}{path}") as devtools:
+            version = await devtools.send("Browser.getVersion")
+            await _first_page(devtools)
+            yield Browser(directory, mode, port, path, process.pid, devtools, version)
+    except (DevToolsError, DevToolsGone) as error:
+        raise BrowserFailed(f"Chromium started but its DevTools do not answer: {error}") from error
+
+
+async def _first_page(devtools: DevTools) -> None:
+    """Return once a page target exists: clients take `pages()[0]` at once."""
+    found = asyncio.Event()
+
+    def look(method: str, params: dict[str, object], session: str | None) -> None:
+        info = params.get("targetInfo")
+        if method == "Target.targetCreated" and isinstance(info, dict) and info.get("type") == "page":
+            found.set()
+
+    with devtools.listening(look):
+        await devtools.send("Target.setDiscoverTargets", {"discover": True})
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                await found.wait()
+        except TimeoutError:
+            raise BrowserFailed("Chromium started but opened no page") from None
+        await devtools.send("Target.setDiscoverTargets", {"discover": False})
+
+
+async def _watch(process: asyncio.subprocess.Process, browser: Browser) -> None:
+    code = await process.wait()
+    with suppress(ValueError):
+        browser.reason = f"Chromium was ended by signal {signal.Signals(-code).name}"
+    browser.reason = browser.reason or f"Chromium exited with code {code}"
+    browser.gone.set()

@@ -1,0 +1,9 @@
+"""What can go wrong with a browser, in words that say what to do."""
+
+
+class BrowserFailed(Exception):
+    """A browser could not be started. The message has what Chromium said."""
+
+
+class BrowserMissing(BrowserFailed):
+    """No Chromium was found on this machine."""

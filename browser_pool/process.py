@@ -1,0 +1,100 @@
+"""A Chromium process: started, watched, and its whole tree ended for certain.
+
+The browser leads a process group of its own. The gateway is its subreaper (prctl
+PR_SET_CHILD_SUBREAPER), so that no zombie stays behind even where process 1 reaps none.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from browser_pool import confine
+from browser_pool.errors import BrowserFailed
+from browser_pool.profile import BrowserDirectory
+
+PR_SET_CHILD_SUBREAPER = 36
+POLL = 0.01  # seconds between looks at DevToolsActivePort: Chromium has no other way to tell
+
+
+def become_subreaper() -> None:
+    """Orphaned descendants become our children, to be reaped by `end_group`. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def environment(directory: BrowserDirectory, timezone: str | None) -> dict[str, str]:
+    """What Chromium finds in its environment: nothing of the gateway's own, whose variables hold secrets."""
+    passed = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DISPLAY", "XAUTHORITY", "FONTCONFIG_FILE", "FONTCONFIG_PATH")
+    given = {name: os.environ[name] for name in passed if name in os.environ}
+    temporary = str(directory.temporary)
+    given |= {"HOME": temporary, "TMPDIR": temporary, "XDG_CONFIG_HOME": temporary, "XDG_CACHE_HOME": temporary}
+    # There is no bus in a container, and a browser has no business on the user's own.
+    given["DBUS_SESSION_BUS_ADDRESS"] = "disabled:"
+    if timezone:
+        given["TZ"] = timezone
+    return given
+
+
+@asynccontextmanager
+async def chromium(
+    argv: Sequence[str], directory: BrowserDirectory, env: Mapping[str, str]
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run it while the block lasts; at the end none of its processes is left."""
+    with directory.errors.open("wb") as errors:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-S", str(Path(confine.__file__)), str(os.getpid()), "--", *argv,
+            stdin=asyncio.subprocess.DEVNULL, stdout=errors, stderr=errors,
+            cwd=directory.path, env=dict(env), start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        await asyncio.shield(end_group(process))
+
+
+async def end_group(process: asyncio.subprocess.Process) -> None:
+    """Kill the process group and reap all of it."""
+    with suppress(ProcessLookupError):  # all gone already
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+    await asyncio.to_thread(_reap, process.pid)
+
+
+def _reap(group: int) -> None:
+    """Wait for every process of the group that became our child; they have been killed already."""
+    while True:
+        try:
+            os.waitpid(-group, 0)
+        except ChildProcessError:
+            return
+
+
+async def endpoint(process: asyncio.subprocess.Process, directory: BrowserDirectory, timeout: float) -> tuple[int, str]:
+    """Port and path of the DevTools endpoint, once Chromium listens there. `timeout` in seconds.
+
+    Raises BrowserFailed with what Chromium said if it exits before, or takes too long.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            while process.returncode is None:
+                with suppress(FileNotFoundError):
+                    port, newline, path = directory.active_port.read_text().partition("\n")
+                    if newline and path:
+                        return int(port), path.strip()
+                await asyncio.sleep(POLL)
+    except TimeoutError:
+        raise BrowserFailed(_why(f"Chromium did not open its DevTools within {timeout:g} s", directory)) from None
+    code = process.returncode
+    how = f"was ended by signal {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+    raise BrowserFailed(_why(f"Chromium {how} before it was ready", directory))
+
+
+def _why(what: str, directory: BrowserDirectory) -> str:
+    words = directory.last_words()
+    return f"{what}; it said: {words}" if words else f"{what}, without a word; try `cdp-gateway doctor`"

@@ -1,0 +1,100 @@
+"""A running browser's directory: its profile, its temporary files, what it said.
+
+`DIR/profile` is the user-data-dir, `DIR/tmp` its TMPDIR, `DIR/stderr.log` its output. Everything here is
+blocking; callers use a thread.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+# Chromium makes TMPDIR/org.chromium.Chromium.XXXXXX/SingletonSocket, and a socket's path has at most 107 bytes.
+SOCKET_PATH_LIMIT = 107
+SOCKET_SUFFIX = len("/org.chromium.Chromium.XXXXXX/SingletonSocket")
+
+PREFERENCES = {
+    "profile": {"exit_type": "Normal", "password_manager_enabled": False, "default_content_setting_values": {}},
+    "credentials_enable_service": False,
+    "session": {"restore_on_startup": 5},  # a new tab page: the gateway itself puts the tabs back
+    "bookmark_bar": {"show_on_all_tabs": False},
+    "download": {"prompt_for_download": False},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserDirectory:
+    """The paths of one browser."""
+
+    path: Path
+
+    @property
+    def profile(self) -> Path:
+        """Chromium's user-data-dir."""
+        return self.path / "profile"
+
+    @property
+    def temporary(self) -> Path:
+        """TMPDIR and HOME of the browser: removed with it."""
+        return self.path / "tmp"
+
+    @property
+    def errors(self) -> Path:
+        """Its standard error: a file, no pipe, so that it never blocks."""
+        return self.path / "stderr.log"
+
+    @property
+    def active_port(self) -> Path:
+        """Where Chromium writes port and path of its DevTools endpoint."""
+        return self.profile / "DevToolsActivePort"
+
+    def make(self) -> None:
+        """Make it, mode 0700."""
+        self.path.mkdir(parents=True, mode=0o700)
+        self.profile.mkdir(mode=0o700)
+        if len(os.fsencode(self.temporary)) + SOCKET_SUFFIX > SOCKET_PATH_LIMIT:
+            self.temporary.symlink_to(tempfile.mkdtemp(prefix="cdpg-"))
+        else:
+            self.temporary.mkdir(mode=0o700)
+
+    def prepare(self) -> None:
+        """Make an unpacked or empty profile fit for a start: no locks, no crash bubble, no tabs of its own."""
+        self.active_port.unlink(missing_ok=True)
+        for lock in self.profile.glob("Singleton*"):
+            lock.unlink()
+        default = self.profile / "Default"
+        default.mkdir(mode=0o700, exist_ok=True)
+        file = default / "Preferences"
+        preferences = json.loads(file.read_text()) if file.exists() else {}
+        _merge(preferences, PREFERENCES)
+        file.write_text(json.dumps(preferences))
+
+    def remove(self) -> None:
+        """Remove it and what its `tmp` points to. Repeating it is harmless."""
+        if self.temporary.is_symlink():
+            shutil.rmtree(self.temporary.readlink(), ignore_errors=True)
+        for _ in range(3):  # a child that is just ending may still create a file between listing and removal
+            shutil.rmtree(self.path, ignore_errors=True)
+            if not self.path.exists():
+                return
+        shutil.rmtree(self.path)
+
+    def last_words(self, limit: int = 1500) -> str:
+        """The end of what the browser wrote to its standard error, at most `limit` characters."""
+        try:
+            with self.errors.open("rb") as file:
+                file.seek(max(0, self.errors.stat().st_size - 4 * limit))
+                return file.read().decode(errors="replace").strip()[-limit:]
+        except OSError:
+            return ""
+
+
+def _merge(into: dict[str, object], values: dict[str, object]) -> None:
+    for key, value in values.items():
+        present = into.get(key)
+        if isinstance(value, dict) and isinstance(present, dict):
+            _merge(present, value)
+        else:
+            into[key] = value
