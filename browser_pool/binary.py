@@ -83,7 +83,10 @@ class Binaries:
 async def read_version(path: Path) -> str:
     """What `PATH --version` prints, the number only. Raises BrowserMissing."""
     process = await asyncio.create_subprocess_exec(
-        str(path), "--version", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        str(path),
+        "--version",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     try:

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,40 +73,38 @@ async def launched(
     binary = binaries.path(spec.mode)
     agent = plain_user_agent(await binaries.version(binary)) if spec.stealth and not spec.user_agent else None
     directory = BrowserDirectory(path)
-    try:
-        await asyncio.to_thread(directory.make)
-        if fill is not None:
-            await fill(directory.profile)
-        await asyncio.to_thread(directory.prepare)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(_remove, directory)
+        try:
+            await asyncio.to_thread(directory.make)
+            if fill is not None:
+                await fill(directory.profile)
+            await asyncio.to_thread(directory.prepare)
+        except OSError as error:
+            raise BrowserFailed(f"the browser's directory cannot be prepared: {error}") from error
         argv = command_line(
-            spec, binary, directory.profile,
-            sandbox=os.geteuid() != 0, display="DISPLAY" in os.environ, user_agent=agent,
+            spec,
+            binary,
+            directory.profile,
+            sandbox=os.geteuid() != 0,
+            display="DISPLAY" in os.environ,
+            user_agent=agent,
         )
-        async with (
-            chromium(argv, directory, environment(directory, spec.timezone)) as process,
-            _ready(process, directory, spec.mode) as browser,
-            running(_watch(process, browser), "browser-watch"),
-        ):
-            yield browser
-    except OSError as error:
-        raise BrowserFailed(f"the browser's directory cannot be prepared: {error}") from error
-    finally:
-        await asyncio.shield(asyncio.to_thread(directory.remove))
-
-
-@asynccontextmanager
-async def _ready(
-    process: asyncio.subprocess.Process, directory: BrowserDirectory, mode: Mode
-) -> AsyncIterator[Browser]:
-    """Wait until DevTools answers and the first page is there."""
-    port, path = await endpoint(process, directory, START_TIMEOUT)
-    try:
-        async with open_devtools(f"ws://127.0.0.1:{port}{path}") as devtools:
+        process = await stack.enter_async_context(chromium(argv, directory, environment(directory, spec.timezone)))
+        port, where = await endpoint(process, directory, START_TIMEOUT)
+        try:
+            devtools = await stack.enter_async_context(open_devtools(f"ws://127.0.0.1:{port}{where}"))
             version = await devtools.send("Browser.getVersion")
             await _first_page(devtools)
-            yield Browser(directory, mode, port, path, process.pid, devtools, version)
-    except (DevToolsError, DevToolsGone) as error:
-        raise BrowserFailed(f"Chromium started but its DevTools do not answer: {error}") from error
+        except (DevToolsError, DevToolsGone) as error:
+            raise BrowserFailed(f"Chromium started but its DevTools do not answer: {error}") from error
+        browser = Browser(directory, spec.mode, port, where, process.pid, devtools, version)
+        await stack.enter_async_context(running(_watch(process, browser), "browser-watch"))
+        yield browser
+
+
+async def _remove(directory: BrowserDirectory) -> None:
+    await asyncio.shield(asyncio.to_thread(directory.remove))
 
 
 async def _first_page(devtools: DevTools) -> None:

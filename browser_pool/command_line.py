@@ -152,7 +152,4 @@ def accept_language(locale: str) -> str:
 def plain_user_agent(version: str) -> str:
     """The user agent of a Chromium with a window, for a full version like 156.0.8078.79 (reduced as Chromium does)."""
     major = version.partition(".")[0]
-    return (
-        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
-        f"Chrome/{major}.0.0.0 Safari/537.36"
-    )
+    return f"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{major}.0.0.0 Safari/537.36"

@@ -124,7 +124,12 @@ async def open_devtools(url: str, *, timeout: float = 10.0) -> AsyncIterator[Dev
     try:
         # Chromium sends responses of any size, and answers no pings while it is busy.
         socket = await connect(
-            url, max_size=None, ping_interval=None, compression=None, open_timeout=timeout, proxy=None,
+            url,
+            max_size=None,
+            ping_interval=None,
+            compression=None,
+            open_timeout=timeout,
+            proxy=None,
             close_timeout=1.0,
         )
     except (OSError, TimeoutError, InvalidHandshake) as error:

@@ -30,7 +30,16 @@ def become_subreaper() -> None:
 
 def environment(directory: BrowserDirectory, timezone: str | None) -> dict[str, str]:
     """What Chromium finds in its environment: nothing of the gateway's own, whose variables hold secrets."""
-    passed = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DISPLAY", "XAUTHORITY", "FONTCONFIG_FILE", "FONTCONFIG_PATH")
+    passed = (
+        "PATH",
+        "LANG",
+        "LC_ALL",
+        "LD_LIBRARY_PATH",
+        "DISPLAY",
+        "XAUTHORITY",
+        "FONTCONFIG_FILE",
+        "FONTCONFIG_PATH",
+    )
     given = {name: os.environ[name] for name in passed if name in os.environ}
     temporary = str(directory.temporary)
     given |= {"HOME": temporary, "TMPDIR": temporary, "XDG_CONFIG_HOME": temporary, "XDG_CACHE_HOME": temporary}
@@ -48,9 +57,19 @@ async def chromium(
     """Run it while the block lasts; at the end none of its processes is left."""
     with directory.errors.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", str(Path(confine.__file__)), str(os.getpid()), "--", *argv,
-            stdin=asyncio.subprocess.DEVNULL, stdout=errors, stderr=errors,
-            cwd=directory.path, env=dict(env), start_new_session=True,
+            sys.executable,
+            "-I",
+            "-S",
+            str(Path(confine.__file__)),
+            str(os.getpid()),
+            "--",
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+            cwd=directory.path,
+            env=dict(env),
+            start_new_session=True,
         )
     try:
         yield process

@@ -1,0 +1,225 @@
+"""Every setting once: name, default, how it is read. Flags win over environment, environment over file.
+
+`key` in the TOML file, `GATEWAY_KEY` in the environment, `--key` on the command line. Durations are kept
+in seconds, sizes in bytes.
+"""
+
+import base64
+import binascii
+import ipaddress
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class ConfigError(ValueError):
+    """A setting that is unknown or has a bad value; the message names it."""
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?\Z")
+_SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def duration(text: str) -> float:
+    """`30s`, `5m`, `1h`, `90d`, or plain milliseconds; in seconds."""
+    match = _DURATION.match(text.strip())
+    if match is None:
+        raise ValueError("a duration is wanted: 30s, 5m, 1h, 90d or plain milliseconds")
+    return float(match[1]) * _UNITS[match[2] or "ms"]
+
+
+def size(text: str) -> int:
+    """`10MiB` or plain bytes; in bytes."""
+    match = _SIZE.match(text.strip())
+    if match is None:
+        raise ValueError("a size is wanted: 10MiB or plain bytes")
+    return int(match[1]) * _SIZES[match[2] or "B"]
+
+
+def count(text: str) -> int:
+    """A whole number, zero or more."""
+    if not text.strip().isdigit():
+        raise ValueError("a whole number, zero or more, is wanted")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """0 to 65535; 0 takes a free one."""
+    number = count(text)
+    if number > 65535:
+        raise ValueError("a port is wanted: 0 to 65535")
+    return number
+
+
+def path(text: str) -> Path:
+    """A file or directory; `~` is the home directory."""
+    return Path(text).expanduser().absolute()
+
+
+def switch(text: str) -> bool:
+    """true or false."""
+    if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
+        raise ValueError("true or false is wanted")
+    return text.lower() in ("true", "1", "yes")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Comma separated."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def keys(text: str) -> tuple[bytes, ...]:
+    """Base64 of 32 bytes each, comma separated, newest first."""
+    found = []
+    for word in words(text):
+        try:
+            key = base64.b64decode(word, validate=True)
+        except binascii.Error:
+            key = b""
+        if len(key) != 32:
+            raise ValueError("base64 of 32 bytes is wanted; make one with: openssl rand -base64 32")
+        found.append(key)
+    return tuple(found)
+
+
+def secret(text: str) -> str:
+    """1 to 512 visible ASCII characters."""
+    if not re.fullmatch(r"[!-~]{1,512}", text):
+        raise ValueError("1 to 512 visible ASCII characters without spaces are wanted")
+    return text
+
+
+def url(text: str) -> str:
+    """http(s)://HOST[:PORT], without a path."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+        raise ValueError("http://HOST:PORT or https://HOST is wanted")
+    return text.rstrip("/")
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of these words."""
+
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"one of {', '.join(choices)} is wanted")
+        return text
+
+    return read
+
+
+def setting(read: Callable[[str], Any], default: Any, text: str, *, later: bool = False) -> Any:
+    """A field of Config; `later` marks one that is accepted but not yet in force."""
+    return field(default=default, metadata={"read": read, "help": text, "later": later})
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings, read and checked. Each part of the gateway is given only what it needs of them."""
+
+    host: str = setting(str, "127.0.0.1", "address to listen on")
+    port: int = setting(port, 3000, "port to listen on; 0 takes a free one")
+    data_dir: Path = setting(path, Path("data").absolute(), "where records, snapshots and running browsers live")
+    token: str | None = setting(secret, None, "the single tenant's token; made on first start if not set")
+    no_auth: bool = setting(switch, False, "ask for no credentials; on a loopback address only")
+    tenants_file: Path | None = setting(path, None, "TOML file of tenants", later=True)
+    browser: Path | None = setting(path, None, "Chromium to run; found if not set")
+    max_sessions: int | None = setting(count, None, "browsers at once; from the machine's memory if not set")
+    queue_length: int = setting(count, 10, "creates that may wait for a free browser")
+    queue_timeout: float = setting(duration, 30.0, "how long a create waits before 429")
+    warm: int = setting(count, 1, "browsers launched ahead", later=True)
+    ttl_max: float = setting(duration, 90 * 86400.0, "the longest life of a session")
+    reconnect_default: float = setting(duration, 60.0, "how long `reconnect` keeps a browser if it does not say")
+    reconnect_max: float = setting(duration, 3600.0, "the longest that `reconnect` can ask for")
+    process_keep_alive: float = setting(duration, 30.0, "how long an API session's browser waits for a client")
+    checkpoint_interval: float = setting(duration, 10.0, "how often a running session is saved", later=True)
+    park_after: float = setting(duration, 5.0, "when a browser without a client is frozen", later=True)
+    retention: float = setting(duration, 90 * 86400.0, "how long records and snapshots of ended sessions are kept")
+    encryption_key: tuple[bytes, ...] = setting(keys, (), "keys that seal snapshots at rest, newest first")
+    confinement: str = setting(one_of("auto", "required", "off"), "auto", "confinement of browsers", later=True)
+    egress_allow: tuple[str, ...] = setting(words, (), "destinations that browsers may reach", later=True)
+    egress_deny: tuple[str, ...] = setting(words, (), "destinations that browsers may not reach", later=True)
+    allowed_origins: tuple[str, ...] = setting(words, (), "web origins that may connect, beside the gateway's own")
+    external_url: str | None = setting(url, None, "how clients reach the gateway, for the URLs that it hands out")
+    redis_url: str | None = setting(str, None, "Redis of the fleet", later=True)
+    node_address: str | None = setting(str, None, "how other nodes reach this one", later=True)
+    cluster_key: str | None = setting(secret, None, "what nodes authenticate each other with", later=True)
+    node_timeout: float = setting(duration, 10.0, "when a silent node counts as dead", later=True)
+    drain_timeout: float = setting(duration, 20.0, "how long a stop may take to save sessions")
+    snapshot_store: str | None = setting(str, None, "file:DIR or s3://BUCKET", later=True)
+    max_body: int = setting(size, 10 << 20, "largest request body")
+    log_format: str | None = setting(one_of("human", "json"), None, "human on a terminal, json otherwise, if not set")
+    log_level: str = setting(one_of("debug", "info", "warning", "error"), "info", "least level that is logged")
+
+    def not_in_force(self) -> list[str]:
+        """Settings that were given another value than their default and have no effect yet."""
+        return [
+            item.name for item in fields(self) if item.metadata["later"] and getattr(self, item.name) != item.default
+        ]
+
+
+def load(flags: Mapping[str, str], environment: Mapping[str, str], file: Path | None) -> Config:
+    """The Config from the three sources; raises ConfigError naming what is wrong and where it was said."""
+    known = {item.name: item for item in fields(Config)}
+    given: dict[str, tuple[str, str]] = {}
+    if file is not None:
+        for key, value in _read_file(file).items():
+            given[key] = (_as_text(value), f"{key} in {file}")
+    for name, text in environment.items():
+        if name.startswith("GATEWAY_") and name != "GATEWAY_CONFIG":
+            given[name.removeprefix("GATEWAY_").lower()] = (text, name)
+    for key, text in flags.items():
+        given[key] = (text, f"--{key.replace('_', '-')}")
+    values: dict[str, Any] = {}
+    for key, (text, where) in given.items():
+        if key not in known:
+            raise ConfigError(f"{where}: there is no such setting; `cdp-gateway serve --help` lists them")
+        try:
+            values[key] = known[key].metadata["read"](text)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from None
+    config = Config(**values)
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    if config.no_auth and not is_loopback(config.host):
+        raise ConfigError("no_auth: only on a loopback address; set a token or --host 127.0.0.1")
+    if config.confinement == "required":
+        raise ConfigError("confinement: required cannot be met: this version does not confine browsers yet")
+    if config.max_sessions == 0:
+        raise ConfigError("max_sessions: at least 1 is wanted")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _read_file(file: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(file.read_text())
+    except OSError as error:
+        raise ConfigError(f"config: {file} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config: {file} is not TOML: {error}") from None
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ",".join(str(item) for item in value)
+    return str(value)

@@ -1,0 +1,116 @@
+"""The nouns that every part shares: sessions as they are asked for and as they are remembered. Frozen.
+
+Instants are seconds since the epoch (UTC), durations seconds; the web layer makes ISO 8601 and
+milliseconds of them.
+"""
+
+import os
+import re
+import uuid
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import NewType
+
+from browser_pool.spec import LaunchSpec
+
+SessionId = NewType("SessionId", str)
+
+_SESSION_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+
+
+def new_session_id() -> SessionId:
+    """128 random bits in the shape of a UUID, which Steel's clients expect."""
+    return SessionId(str(uuid.UUID(bytes=os.urandom(16))))
+
+
+def is_session_id(text: str) -> bool:
+    """Whether `text` has the shape of a session id."""
+    return _SESSION_ID.match(text) is not None
+
+
+class Kind(StrEnum):
+    """A standard session is one websocket's; an API session was created over REST and outlives its browser."""
+
+    STANDARD = "standard"
+    API = "api"
+
+
+class Status(StrEnum):
+    """What `GET /session/ID` says."""
+
+    STARTING = "starting"
+    CONNECTED = "connected"
+    DETACHED = "detached"
+    SUSPENDED = "suspended"
+    STOPPED = "stopped"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """It cannot be connected to any more."""
+        return self in (Status.STOPPED, Status.EXPIRED, Status.FAILED)
+
+    @property
+    def running(self) -> bool:
+        """It holds a browser, or is about to."""
+        return self in (Status.STARTING, Status.CONNECTED, Status.DETACHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A saved context: a session's id and the version of its snapshot."""
+
+    session: SessionId
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpec:
+    """What was asked for. `keep` is how long the browser waits for a client, `ttl` the session's whole life."""
+
+    tenant: str
+    kind: Kind
+    launch: LaunchSpec
+    ttl: float
+    keep: float
+    persist: bool = False
+    name: str | None = None
+    url: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a caller gets who does not say, and the most that anyone gets. In seconds."""
+
+    ttl_max: float
+    keep: float
+    reconnect: float
+    reconnect_max: float
+    ttl: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """What is remembered of a session, running or not. `incarnation` counts its browsers and fences writes."""
+
+    id: SessionId
+    spec: SessionSpec
+    status: Status
+    created_at: float
+    expires_at: float
+    incarnation: int = 0
+    reason: str | None = None
+    last_used_at: float | None = None
+    ended_at: float | None = None
+    connections: int = 0
+    snapshot: int | None = None
+    snapshot_at: float | None = None
+
+    def settled(self, now: float) -> "SessionRecord":
+        """The same as it counts at `now`: a suspended session whose life is over is expired."""
+        if self.status is Status.SUSPENDED and now >= self.expires_at:
+            return replace(self, status=Status.EXPIRED, reason="ttl", ended_at=self.expires_at)
+        return self

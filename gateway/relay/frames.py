@@ -1,0 +1,304 @@
+"""Where the frames of a websocket stream begin and end (RFC 6455 section 5): scanners without I/O.
+
+`BrowserFrames` follows what Chromium says, which goes to the client byte for byte, and tells where a frame
+of ours fits in between. `ClientFrames` follows what the client says: it checks it, takes control frames out
+and shows the few commands that may concern the gateway; what is in such a command is `commands.py`'s affair.
+Neither knows extensions: the gateway negotiates none, on either side.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+
+from gateway.errors import CloseCode
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no wheel for this platform: the same in Python
+    from websockets.utils import apply_mask
+
+HOLD = 64 * 1024  # client frames with a payload up to this are held until whole and never half forwarded
+LIMIT = 100 * 1024 * 1024  # what Chromium takes in one message; above it drops the connection without a word
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+NO_CODE = 1005  # stands for a Close without a body; never on the wire (RFC 6455 section 7.4.1)
+
+_FIN = 0x80
+_MASKED = 0x80
+_WHOLE_TEXT = _FIN | TEXT  # the first byte of nearly every frame that CDP makes
+
+
+class BrowserFrames:
+    """The unmasked stream from Chromium to the client, passed on verbatim."""
+
+    __slots__ = ("_fragmented", "_left", "_partial", "closed")
+
+    def __init__(self) -> None:
+        self._left = 0  # bytes of the current frame still to come
+        self._partial = b""  # the beginning of a frame header, passed on already
+        self._fragmented = False  # the current message goes on after the current frame
+        self.closed = False  # a Close frame's header went by: nothing may follow it
+
+    def feed(self, data: bytes) -> int:
+        """Follow `data`; the offset in it (0..len) of the first place for a message of ours, or -1.
+
+        That is a boundary between messages: offset 0 when the stream stood on one before this chunk.
+        Nothing is offered behind a Close frame.
+        """
+        size = len(data)
+        if self._left > size:
+            self._left -= size
+            return -1
+        at = self._finish_header(data) if self._partial else self._left  # where the next frame begins
+        if at < 0 or self.closed:
+            self._left = max(at - size, 0)
+            return -1
+        first = -1 if self._fragmented else at
+        while at < size:
+            room = size - at
+            if room < 10 and (room < 2 or (code := data[at + 1]) == 127 or (code == 126 and room < 4)):
+                self._partial = data[at:]
+                at = size
+                break
+            head, length = data[at], data[at + 1]
+            if length < 126:
+                at += 2 + length
+            elif length == 126:
+                at += 4 + (data[at + 2] << 8 | data[at + 3])
+            else:
+                at += 10 + int.from_bytes(data[at + 2 : at + 10], "big")
+            if head != _WHOLE_TEXT:
+                self._note(head)
+                if head & 0x0F == CLOSE:
+                    break
+                if first < 0 and not self._fragmented:
+                    first = at
+        self._left = max(at - size, 0)
+        return first if first <= size else -1
+
+    @property
+    def idle(self) -> bool:
+        """On a message boundary now: a text message of ours may be put in."""
+        return not (self._left or self._partial or self._fragmented or self.closed)
+
+    @property
+    def torn(self) -> bool:
+        """Inside a frame or its header: not even a control frame may be put in."""
+        return bool(self._left or self._partial)
+
+    def _finish_header(self, data: bytes) -> int:
+        """Complete the partial header; where in `data` its frame ends, or -1 when it is still partial."""
+        head = self._partial + data[:10]
+        need = 2 if len(head) < 2 else {126: 4, 127: 10}.get(head[1], 2)
+        if len(head) < need:
+            self._partial = head
+            return -1
+        known, self._partial = len(self._partial), b""
+        self._note(head[0])
+        length = head[1] if need == 2 else int.from_bytes(head[2:need], "big")
+        return need + length - known
+
+    def _note(self, head: int) -> None:
+        """What a frame's first byte says of its message. Control frames may stand between fragments."""
+        opcode = head & 0x0F
+        if opcode < CLOSE:
+            self._fragmented = head < _FIN
+        elif opcode == CLOSE:
+            self.closed = True
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A whole text frame that may concern the gateway: unmasked `payload`, original masked `frame`."""
+
+    payload: bytes
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A ping, pong or close with its unmasked payload. The gateway answers it; it is not passed on."""
+
+    opcode: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """The client broke the protocol or a limit: close with this code and reason, read no more."""
+
+    code: CloseCode
+    reason: str
+
+
+Segment = bytes | Command | Control | Violation
+
+
+class ClientFrames:
+    """The masked stream from the client to Chromium.
+
+    `concerns` is searched in the payload of each whole text frame of at most HOLD bytes: what it does not find
+    is passed on unseen. `limit` is the largest message in bytes, the sum of its fragments.
+    """
+
+    __slots__ = ("_concerns", "_fragmented", "_held", "_left", "_limit", "_message", "_need", "_over")
+
+    def __init__(self, concerns: re.Pattern[bytes], limit: int = LIMIT) -> None:
+        self._concerns = concerns.search
+        self._limit = limit
+        self._held = bytearray()  # the beginning of a frame, not passed on yet
+        self._need = 0  # how many bytes of it there must be before more can be said
+        self._left = 0  # bytes of a streamed frame still to come
+        self._fragmented = False  # inside a fragmented message
+        self._message = 0  # its payload so far, in bytes
+        self._over = False  # after a Close or a violation nothing counts (section 5.5.1)
+
+    def feed(self, data: bytes) -> list[Segment]:
+        """Follow `data`; what is to be done with it, in order. Bytes are to be passed on verbatim.
+
+        A Violation or a Control with opcode CLOSE is the last segment ever.
+        """
+        if self._over:
+            return []
+        size = len(data)
+        if self._left > size:
+            self._left -= size
+            return [data] if size else []
+        at, self._left = self._left, 0  # where the next frame begins
+        if self._held:
+            self._held += data
+            if len(self._held) < self._need:
+                return []
+            data = bytes(self._held)
+            size = len(data)
+            self._held.clear()
+        segments: list[Segment] = []
+        start = 0  # data[start:at] was looked at and is to be passed on
+        need = 2
+        while size - at >= need:
+            head, length = data[at], data[at + 1]
+            if head != _WHOLE_TEXT or length < _MASKED or self._fragmented:
+                violation = self._judge(head, length)
+                if violation is not None:
+                    return self._end(segments, data[start:at], violation)
+            length &= 0x7F
+            body = at + (6 if length < 126 else 8 if length == 126 else 14)
+            if body > size:
+                need = body - at
+                break
+            if length > 125:
+                length = int.from_bytes(data[at + 2 : body - 4], "big")
+            if self._message + length > self._limit:
+                return self._end(segments, data[start:at], self._too_big(length))
+            end = body + length
+            if end > size and length <= HOLD:
+                need = end - at
+                break
+            if head == _WHOLE_TEXT:
+                if length <= HOLD:
+                    payload = apply_mask(data[body:end], data[body - 4 : body])
+                    if self._concerns(payload):
+                        if at > start:
+                            segments.append(data[start:at])
+                        segments.append(Command(payload, data[at:end]))
+                        start = end
+            elif head & 0x0F >= CLOSE:
+                control = Control(head & 0x0F, apply_mask(data[body:end], data[body - 4 : body]))
+                if control.opcode == CLOSE:
+                    return self._end(segments, data[start:at], control)
+                if at > start:
+                    segments.append(data[start:at])
+                segments.append(control)
+                start = end
+            else:
+                self._fragmented = head < _FIN
+                self._message = self._message + length if self._fragmented else 0
+            at = end
+        if at > size:
+            self._left, at = at - size, size
+        elif at < size:
+            self._held += data[at:]
+            self._need = need
+        if at > start:
+            segments.append(data[start:at])
+        return segments
+
+    @property
+    def torn(self) -> bool:
+        """Chromium has got a part of a message: on its socket nothing but the rest may follow."""
+        return self._left > 0 or self._fragmented
+
+    def _judge(self, head: int, second: int) -> Violation | None:
+        """What a frame's first two bytes have against it (RFC 6455 sections 5.1, 5.2, 5.4, 5.5)."""
+        opcode = head & 0x0F
+        if head & 0x70:
+            return _broken("reserved bits are set: no extension was negotiated")
+        if second < _MASKED:
+            return _broken("a client must mask its frames")
+        if opcode >= CLOSE:
+            if opcode > PONG:
+                return _broken(f"opcode {opcode} is reserved")
+            if head < _FIN:
+                return _broken("a control frame must not be fragmented")
+            if second & 0x7F > 125:
+                return _broken("a control frame holds at most 125 bytes")
+            return None
+        if opcode > BINARY:
+            return _broken(f"opcode {opcode} is reserved")
+        if opcode == CONTINUATION:
+            return None if self._fragmented else _broken("a continuation frame without a beginning")
+        if self._fragmented:
+            return _broken("a new message began inside a fragmented one")
+        if opcode == BINARY:
+            return Violation(CloseCode.UNSUPPORTED_DATA, "CDP is text: binary messages are not taken")
+        return None
+
+    def _too_big(self, length: int) -> Violation:
+        if length >> 63:
+            return _broken("a frame's length has its top bit set")
+        return Violation(CloseCode.TOO_BIG, f"a message holds at most {self._limit} bytes")
+
+    def _end(self, segments: list[Segment], before: bytes, last: Control | Violation) -> list[Segment]:
+        self._over = True
+        if before:
+            segments.append(before)
+        segments.append(last)
+        return segments
+
+
+def _broken(reason: str) -> Violation:
+    return Violation(CloseCode.PROTOCOL_ERROR, reason)
+
+
+def encode(payload: bytes, opcode: int = TEXT) -> bytes:
+    """A whole frame from a server, unmasked."""
+    return _header(opcode, len(payload), 0) + payload
+
+
+def encode_masked(payload: bytes) -> bytes:
+    """A whole text frame from a client, for a command that the gateway has changed."""
+    mask = os.urandom(4)
+    return _header(TEXT, len(payload), _MASKED) + mask + apply_mask(payload, mask)
+
+
+def encode_close(code: int, reason: str) -> bytes:
+    """A Close frame from a server. The reason is cut to the 123 bytes of UTF-8 that fit; 1005 has no body."""
+    if code == NO_CODE:
+        return encode(b"", CLOSE)
+    text = reason.encode(errors="replace")[:123].decode(errors="ignore").encode()
+    return encode(code.to_bytes(2, "big") + text, CLOSE)
+
+
+def parse_close(payload: bytes) -> tuple[int, str]:
+    """Code and reason of a Close frame's payload; 1005 for an empty one, 1002 for half a code."""
+    if len(payload) < 2:
+        return (CloseCode.PROTOCOL_ERROR if payload else NO_CODE), ""
+    return int.from_bytes(payload[:2], "big"), payload[2:].decode(errors="replace")
+
+
+def _header(opcode: int, length: int, masked: int) -> bytes:
+    if length < 126:
+        return bytes((_FIN | opcode, masked | length))
+    if length < 65536:
+        return bytes((_FIN | opcode, masked | 126)) + length.to_bytes(2, "big")
+    return bytes((_FIN | opcode, masked | 127)) + length.to_bytes(8, "big")

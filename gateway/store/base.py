@@ -1,0 +1,67 @@
+"""What the session registry asks of a store. `sqlite.py` keeps it on one machine."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.records import SessionId, SessionRecord, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some records, newest first, and where the next page begins, if there is one."""
+
+    records: tuple[SessionRecord, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which records of a tenant. `cursor` is a record's id: the page begins behind it. `limit` 1 to 1000."""
+
+    tenant: str
+    status: Status | None = None
+    name: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    cursor: str | None = None
+    limit: int = 100
+
+
+class Fenced(Exception):
+    """A write by an incarnation that another has followed: the writer has lost the session."""
+
+
+class Store(Protocol):
+    """Records of sessions. Writes compare the record's incarnation: an older one raises Fenced.
+
+    Every call may raise GatewayError STORE_UNAVAILABLE.
+    """
+
+    async def insert(self, record: SessionRecord) -> None:
+        """A new session; its id must be new."""
+
+    async def get(self, session: SessionId) -> SessionRecord | None:
+        """One record, or None."""
+
+    async def update(self, record: SessionRecord) -> None:
+        """Replace a record unless one of a later incarnation stands there (Fenced)."""
+
+    async def page(self, query: Query) -> Page:
+        """A tenant's records, newest first. Standard sessions only while they run. Raises for an unknown cursor."""
+
+    async def running(self) -> list[SessionRecord]:
+        """Every record whose status says that it holds a browser."""
+
+    async def due(self, now: float) -> list[SessionRecord]:
+        """Suspended sessions whose time is up at `now`."""
+
+    async def ended_before(self, instant: float) -> list[SessionRecord]:
+        """Records of sessions that ended before `instant`."""
+
+    async def delete(self, session: SessionId) -> None:
+        """Forget a session. Repeating it is harmless."""
+
+    async def once(self, tenant: str, key: str, fingerprint: str, session: SessionId) -> tuple[SessionId, str]:
+        """Claim an idempotency key: the session id and request fingerprint that it stands for, ours or an earlier one."""
+
+    async def unclaim(self, tenant: str, key: str) -> None:
+        """Give an idempotency key back, after a create that failed."""

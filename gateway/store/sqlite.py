@@ -1,0 +1,175 @@
+"""Session records in one SQLite file, for a gateway on one machine."""
+
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+from pydantic import TypeAdapter
+
+from gateway.errors import Code, GatewayError
+from gateway.records import Kind, SessionId, SessionRecord, Status
+from gateway.store.base import Fenced, Page, Query
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS sessions (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    tenant TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT,
+    status TEXT NOT NULL,
+    expires_at REAL NOT NULL,
+    ended_at REAL,
+    incarnation INTEGER NOT NULL,
+    record TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS sessions_by_tenant ON sessions (tenant, number DESC);
+CREATE INDEX IF NOT EXISTS sessions_by_status ON sessions (status, expires_at);
+CREATE TABLE IF NOT EXISTS idempotency (
+    tenant TEXT NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    session TEXT NOT NULL,
+    made_at REAL NOT NULL,
+    PRIMARY KEY (tenant, key)
+);
+"""
+IDEMPOTENCY_LIFE = 86400.0  # seconds
+RUNNING = tuple(status.value for status in Status if status.running)
+LABELLED = (
+    "EXISTS (SELECT 1 FROM json_each(record, '$.spec.labels')"
+    " WHERE json_extract(value, '$[0]') = ? AND json_extract(value, '$[1]') = ?)"
+)
+_record = TypeAdapter(SessionRecord)
+
+
+@asynccontextmanager
+async def open_store(file: Path) -> AsyncIterator["SqliteStore"]:
+    """The store in `file`, made if it is not there, mode 0600. Raises GatewayError STORE_UNAVAILABLE."""
+    async with AsyncExitStack() as stack:
+        try:
+            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+            db = await stack.enter_async_context(aiosqlite.connect(file, isolation_level=None))
+            # A record must be on disk when a stop has been answered; WAL keeps readers and the writer apart.
+            await db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + SCHEMA)
+        except (sqlite3.Error, OSError) as error:
+            raise GatewayError(Code.STORE_UNAVAILABLE, f"{file} cannot be used: {error}") from error
+        yield SqliteStore(db)
+
+
+class SqliteStore:
+    """The Store protocol over one connection; aiosqlite runs the statements in a thread of its own."""
+
+    def __init__(self, db: aiosqlite.Connection) -> None:
+        self._db = db
+
+    async def insert(self, record: SessionRecord) -> None:
+        """See Store."""
+        await self._run(
+            "INSERT INTO sessions (id, tenant, kind, name, status, expires_at, ended_at, incarnation, record)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (record.id, record.spec.tenant, record.spec.kind, *_columns(record)),
+        )
+
+    async def get(self, session: SessionId) -> SessionRecord | None:
+        """See Store."""
+        found = await self._records("SELECT record FROM sessions WHERE id = ?", (session,))
+        return found[0] if found else None
+
+    async def update(self, record: SessionRecord) -> None:
+        """See Store."""
+        changed = await self._run(
+            "UPDATE sessions SET name = ?, status = ?, expires_at = ?, ended_at = ?, incarnation = ?, record = ?"
+            " WHERE id = ? AND incarnation <= ?",
+            (*_columns(record), record.id, record.incarnation),
+        )
+        if changed == 0:
+            raise Fenced(f"session {record.id}: incarnation {record.incarnation} is not the last, or it was erased")
+
+    async def page(self, query: Query) -> Page:
+        """See Store."""
+        where = ["tenant = ?", f"(kind = ? OR status IN ({','.join('?' * len(RUNNING))}))"]
+        values: list[Any] = [query.tenant, Kind.API, *RUNNING]
+        if query.status is not None:
+            where.append("status = ?")
+            values.append(query.status)
+        if query.name is not None:
+            where.append("name = ?")
+            values.append(query.name)
+        for key, value in query.labels:
+            where.append(LABELLED)
+            values += [key, value]
+        if query.cursor is not None:
+            where.append("number < (SELECT number FROM sessions WHERE id = ? AND tenant = ?)")
+            values += [query.cursor, query.tenant]
+        found = await self._records(
+            f"SELECT record FROM sessions WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?",
+            (*values, query.limit + 1),
+        )
+        more = len(found) > query.limit
+        records = tuple(found[: query.limit])
+        return Page(records, records[-1].id if more else None)
+
+    async def running(self) -> list[SessionRecord]:
+        """See Store."""
+        return await self._records(
+            f"SELECT record FROM sessions WHERE status IN ({','.join('?' * len(RUNNING))})", RUNNING
+        )
+
+    async def due(self, now: float) -> list[SessionRecord]:
+        """See Store."""
+        return await self._records(
+            "SELECT record FROM sessions WHERE status = ? AND expires_at <= ?", (Status.SUSPENDED, now)
+        )
+
+    async def ended_before(self, instant: float) -> list[SessionRecord]:
+        """See Store."""
+        return await self._records(
+            "SELECT record FROM sessions WHERE ended_at IS NOT NULL AND ended_at < ? LIMIT 500", (instant,)
+        )
+
+    async def delete(self, session: SessionId) -> None:
+        """See Store."""
+        await self._run("DELETE FROM sessions WHERE id = ?", (session,))
+
+    async def once(self, tenant: str, key: str, fingerprint: str, session: SessionId) -> tuple[SessionId, str]:
+        """See Store."""
+        await self._run("DELETE FROM idempotency WHERE made_at < ?", (time.time() - IDEMPOTENCY_LIFE,))
+        await self._run(
+            "INSERT OR IGNORE INTO idempotency (tenant, key, fingerprint, session, made_at) VALUES (?, ?, ?, ?, ?)",
+            (tenant, key, fingerprint, session, time.time()),
+        )
+        rows = await self._rows(
+            "SELECT session, fingerprint FROM idempotency WHERE tenant = ? AND key = ?", (tenant, key)
+        )
+        return SessionId(rows[0][0]), rows[0][1]
+
+    async def unclaim(self, tenant: str, key: str) -> None:
+        """See Store."""
+        await self._run("DELETE FROM idempotency WHERE tenant = ? AND key = ?", (tenant, key))
+
+    async def _records(self, sql: str, values: Sequence[Any]) -> list[SessionRecord]:
+        return [_record.validate_json(row[0]) for row in await self._rows(sql, values)]
+
+    async def _rows(self, sql: str, values: Sequence[Any]) -> list[sqlite3.Row]:
+        try:
+            return list(await self._db.execute_fetchall(sql, values))
+        except sqlite3.Error as error:
+            raise GatewayError(Code.STORE_UNAVAILABLE, f"session records cannot be read: {error}") from error
+
+    async def _run(self, sql: str, values: Sequence[Any]) -> int:
+        try:
+            async with self._db.execute(sql, values) as cursor:
+                return cursor.rowcount
+        except sqlite3.Error as error:
+            raise GatewayError(Code.STORE_UNAVAILABLE, f"session records cannot be written: {error}") from error
+
+
+def _columns(record: SessionRecord) -> tuple[Any, ...]:
+    text = _record.dump_json(record).decode()
+    return (record.spec.name, record.status, record.expires_at, record.ended_at, record.incarnation, text)
