@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from browser_pool.binary import Binaries
 from browser_pool.command_line import command_line, plain_user_agent
@@ -43,6 +44,14 @@ class Browser:
     def guid(self) -> str:
         """Chromium's own id of its browser endpoint, the last part of `path`."""
         return self.path.rpartition("/")[2]
+
+    async def targets(self) -> list[dict[str, Any]]:
+        """Its targets (Target.getTargets); none if it does not answer."""
+        try:
+            infos: list[dict[str, Any]] = (await self.devtools.send("Target.getTargets", timeout=5))["targetInfos"]
+        except (DevToolsError, DevToolsGone):
+            return []
+        return infos
 
     async def close(self) -> bool:
         """Ask Chromium to end (Browser.close), so that it writes its profile; True if it did in time."""

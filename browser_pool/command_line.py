@@ -16,7 +16,6 @@ DEFAULT_FLAGS = (
     "--disable-default-apps",
     "--disable-sync",
     "--disable-breakpad",  # no crash reports to a third party
-    "--disable-crashpad-for-testing",  # its handler daemons outlive the browser and carry no path of ours
     "--disable-quic",  # UDP would go round a proxy
     "--disable-client-side-phishing-detection",
     "--disable-hang-monitor",  # a busy page is the driver's business, not a dialog

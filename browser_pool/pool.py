@@ -15,7 +15,7 @@ from pathlib import Path
 
 from browser_pool.binary import Binaries
 from browser_pool.browser import Browser, Fill, launched
-from browser_pool.process import become_subreaper
+from browser_pool.process import become_subreaper, processes_of
 from browser_pool.profile import BrowserDirectory
 from browser_pool.spec import LaunchSpec
 
@@ -62,18 +62,6 @@ class BrowserPool:
         for entry in left:
             BrowserDirectory(entry).remove()
         return len(left)
-
-
-def processes_of(root: Path) -> list[int]:
-    """Processes of this user with a path under `root` on their command line."""
-    marker = b"=" + os.fsencode(root) + b"/"
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):  # it ended while we looked, or is not ours to read
-                if marker in (entry / "cmdline").read_bytes() and entry.stat().st_uid == os.geteuid():
-                    found.append(int(entry.name))
-    return found
 
 
 def free_bytes(path: Path) -> int:

@@ -74,24 +74,42 @@ async def chromium(
     try:
         yield process
     finally:
-        await asyncio.shield(end_group(process))
+        await asyncio.shield(end_tree(process, directory))
 
 
-async def end_group(process: asyncio.subprocess.Process) -> None:
-    """Kill the process group and reap all of it."""
+async def end_tree(process: asyncio.subprocess.Process, directory: BrowserDirectory) -> None:
+    """Kill every process of a browser and reap all of them."""
+    # Crashpad's handlers leave the group, but carry the directory on their command line.
+    strays = await asyncio.to_thread(processes_of, directory.path)
     with suppress(ProcessLookupError):  # all gone already
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
-    await asyncio.to_thread(_reap, process.pid)
+    await asyncio.to_thread(_end, process.pid, strays)
 
 
-def _reap(group: int) -> None:
-    """Wait for every process of the group that became our child; they have been killed already."""
-    while True:
-        try:
+def _end(group: int, strays: list[int]) -> None:
+    """Wait for the killed group, and end the strays, as far as they became our children."""
+    for pid in strays:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for child in strays:
+        with suppress(ChildProcessError):  # it was in the group, or process 1 reaps it
+            os.waitpid(child, 0)
+    with suppress(ChildProcessError):  # raised when no child of the group is left
+        while True:
             os.waitpid(-group, 0)
-        except ChildProcessError:
-            return
+
+
+def processes_of(root: Path) -> list[int]:
+    """Processes of this user with a path under `root` as an option's value on their command line."""
+    marker = b"=" + os.fsencode(root) + b"/"
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):  # it ended while we looked, or is not ours to read
+                if marker in (entry / "cmdline").read_bytes() and entry.stat().st_uid == os.geteuid():
+                    found.append(int(entry.name))
+    return found
 
 
 async def endpoint(process: asyncio.subprocess.Process, directory: BrowserDirectory, timeout: float) -> tuple[int, str]:

@@ -4,6 +4,7 @@ Raise `GatewayError(Code.X, "words")` anywhere below the web layer; `web/middlew
 into `{"error": {"code", "message"}, "requestId"}`.
 """
 
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 
@@ -32,6 +33,7 @@ class Code(Enum):
     SNAPSHOT_UNREADABLE = ("snapshot_unreadable", 422)
     IDEMPOTENCY_MISMATCH = ("idempotency_mismatch", 422)
     TOO_MANY_SESSIONS = ("too_many_sessions", 429)
+    UPGRADE_REQUIRED = ("upgrade_required", 426)
     INTERNAL = ("internal", 500)
     BAD_GATEWAY = ("browser_unreachable", 502)
     BROWSER_FAILED = ("browser_failed", 503)
@@ -58,6 +60,14 @@ class CloseCode(IntEnum):
     EXPIRED = 4001
     TAKEN_OVER = 4002
     CRASHED = 4003
+
+
+@dataclass(frozen=True, slots=True)
+class Farewell:
+    """What a client whose socket we close is told."""
+
+    close: CloseCode
+    words: str
 
 
 class GatewayError(Exception):

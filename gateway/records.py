@@ -107,7 +107,7 @@ class SessionRecord:
     ended_at: float | None = None
     connections: int = 0
     snapshot: int | None = None
-    snapshot_at: float | None = None
+    snapshot_at: str | None = None  # ISO 8601
 
     def settled(self, now: float) -> "SessionRecord":
         """The same as it counts at `now`: a suspended session whose life is over is expired."""

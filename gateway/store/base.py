@@ -61,7 +61,7 @@ class Store(Protocol):
         """Forget a session. Repeating it is harmless."""
 
     async def once(self, tenant: str, key: str, fingerprint: str, session: SessionId) -> tuple[SessionId, str]:
-        """Claim an idempotency key: the session id and request fingerprint that it stands for, ours or an earlier one."""
+        """Claim an idempotency key; the session and request fingerprint that it stands for, ours or earlier ones."""
 
     async def unclaim(self, tenant: str, key: str) -> None:
         """Give an idempotency key back, after a create that failed."""

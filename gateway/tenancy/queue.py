@@ -14,7 +14,7 @@ class Slots:
     def __init__(self, limit: int, queue_length: int, timeout: float) -> None:
         self.limit = limit
         self.used = 0
-        self._queue_length = queue_length
+        self.queue_length = queue_length
         self._timeout = timeout
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -36,7 +36,7 @@ class Slots:
         if self.used < self.limit and not self._waiting:
             self.used += 1
             return
-        if len(self._waiting) >= self._queue_length:
+        if len(self._waiting) >= self.queue_length:
             raise self._refusal("and the queue for them is full")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)

@@ -1,0 +1,150 @@
+"""The command `cdp-gateway`: argv to a Config, and the Config to a node."""
+
+import argparse
+import os
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from gateway import __version__
+from gateway.config import Config, ConfigError, load, url
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code (2: a setting or argument is wrong)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except ConfigError as error:
+        print(f"cdp-gateway: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cdp-gateway", description="A gateway to live Chromium browsers over CDP.")
+    parser.add_argument("--version", action="version", version=f"cdp-gateway {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the gateway")
+    _settings(serve)
+    serve.set_defaults(run=_serve)
+
+    doctor = commands.add_parser("doctor", help="check this machine, and say what to do")
+    _settings(doctor)
+    doctor.set_defaults(run=_doctor)
+
+    install = commands.add_parser("install-browser", help="find Chromium, or install it")
+    install.set_defaults(run=_install)
+
+    sessions = commands.add_parser("sessions", help="list, create, stop and restore sessions of a running gateway")
+    sessions.add_argument(
+        "--url", type=url, default="http://127.0.0.1:3000", help="the gateway's address (default %(default)s)"
+    )
+    sessions.add_argument("--token", help="the token (else GATEWAY_TOKEN, else DATA_DIR/token)")
+    sessions.add_argument("--data-dir", default="data", help="where the gateway keeps its token (default %(default)s)")
+    sessions.add_argument("action", choices=("list", "create", "show", "stop", "restore", "context"))
+    sessions.add_argument("id", nargs="?", help="the session, for all but list and create")
+    sessions.set_defaults(run=_sessions)
+    return parser
+
+
+def _settings(parser: argparse.ArgumentParser) -> None:
+    """One flag a setting; values stay text, `config.load` reads them from all three sources alike."""
+    parser.add_argument("--config", metavar="FILE", help="TOML file of settings")
+    for item in fields(Config):
+        name = f"--{item.name.replace('_', '-')}"
+        later = "; not yet in force" if item.metadata["later"] else ""
+        text = f"{item.metadata['help']}{later} (GATEWAY_{item.name.upper()})".replace("%", "%%")
+        if isinstance(item.default, bool):
+            parser.add_argument(name, nargs="?", const="true", metavar="BOOL", help=text)
+        else:
+            parser.add_argument(name, metavar="VALUE", help=text)
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    names = {item.name for item in fields(Config)}
+    flags = {name: value for name, value in vars(arguments).items() if name in names and value is not None}
+    file = arguments.config or os.environ.get("GATEWAY_CONFIG")
+    return load(flags, os.environ, Path(file) if file else None)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    import structlog
+
+    from gateway import log, node
+    from gateway.errors import GatewayError
+
+    config = _config(arguments)
+    try:
+        known = node.prepare(config)
+    except OSError as error:
+        raise ConfigError(f"data_dir: {config.data_dir} cannot be used: {error.strerror}") from None
+    log.configure(config.log_level, config.log_format, tuple(filter(None, (known.token, config.cluster_key))))
+    for name in config.not_in_force():
+        structlog.get_logger().warning("setting_not_in_force", setting=name)
+    if os.geteuid() == 0:
+        structlog.get_logger().warning(
+            "chromium_sandbox_off", why="running as root", advice="run the gateway as an ordinary user to have it on"
+        )
+
+    def ready(port: int) -> None:
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        line = f"listening on http://{host}:{port}"
+        if known.made:
+            # The one place that a token is printed: to the person who started the gateway, once, on stdout.
+            line += f" - connect to ws://{host}:{port}?token={known.token}"
+        print(line, flush=True)
+
+    try:
+        import uvloop
+
+        runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    except ImportError:  # no wheel for this platform
+        runner = asyncio.Runner()
+    with runner:
+        try:
+            runner.run(node.serve(config, known, ready))
+        except (node.DataDirectoryInUse, GatewayError) as error:
+            print(f"cdp-gateway: {error}", file=sys.stderr)
+            return 1
+        except OSError as error:
+            print(f"cdp-gateway: cannot listen on {config.host}:{config.port}: {error.strerror}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from gateway.doctor import examine
+
+    return asyncio.run(examine(_config(arguments)))
+
+
+def _install(arguments: argparse.Namespace) -> int:
+    from browser_pool.install import install
+
+    return install()
+
+
+def _sessions(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from gateway.client import run
+
+    token = arguments.token or os.environ.get("GATEWAY_TOKEN")
+    file = Path(arguments.data_dir) / "token"
+    if token is None and file.exists():
+        token = file.read_text().strip()
+    if arguments.action not in ("list", "create") and arguments.id is None:
+        raise ConfigError(f"sessions {arguments.action}: which one? `cdp-gateway sessions list` shows the ids")
+    return asyncio.run(run(arguments.url, token, arguments.action, arguments.id))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""The composition root: from a Config to a gateway that serves, and back to nothing left."""
+
+import asyncio
+import fcntl
+import os
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import structlog
+from aiohttp import web
+
+from browser_pool.binary import Binaries
+from browser_pool.memory import browsers_that_fit, memory_limit
+from browser_pool.pool import BrowserPool
+from browser_pool.tasks import running
+from gateway.config import Config
+from gateway.records import Limits
+from gateway.session.incarnation import Means
+from gateway.session.janitor import keep_sweeping
+from gateway.session.registry import Registry, open_registry
+from gateway.snapshot.seal import Sealer
+from gateway.snapshot.vault import Vault
+from gateway.store.sqlite import open_store
+from gateway.tenancy.access import Access
+from gateway.tenancy.queue import Slots
+from gateway.web.app import build_app
+from gateway.web.door import Door
+
+log = structlog.get_logger()
+SHUTDOWN = 5.0  # seconds for requests under way once all sessions are over
+
+
+class DataDirectoryInUse(RuntimeError):
+    """Another gateway runs on this data directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What this gateway keeps for itself; `made` if the token was made by us and nobody else knows it yet."""
+
+    token: str | None
+    key: bytes
+    made: bool
+
+
+def prepare(config: Config) -> Secrets:
+    """Make the data directory and read or make its secrets. Raises OSError."""
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = bytes.fromhex(_kept(config.data_dir / "capability.key", lambda: secrets.token_hex(32)))
+    if config.no_auth or config.token is not None:
+        return Secrets(config.token, key, made=False)
+    return Secrets(_kept(config.data_dir / "token", lambda: secrets.token_urlsafe(24)), key, made=True)
+
+
+def _kept(file: Path, make: Callable[[], str]) -> str:
+    """The text in `file`, made and written with mode 0600 if there is none."""
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError:
+        text = make()
+        with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as new:
+            new.write(text + "\n")
+        return text
+
+
+@asynccontextmanager
+async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registry, int]]:
+    """A gateway that serves while the block lasts: its registry, and the port it listens on."""
+    directory = config.data_dir
+    limits = Limits(
+        ttl_max=config.ttl_max,
+        keep=config.process_keep_alive,
+        reconnect=config.reconnect_default,
+        reconnect_max=config.reconnect_max,
+    )
+    access = Access(known.token, known.key)
+    vault = Vault(directory / "snapshots", Sealer(config.encryption_key))
+    slots = Slots(config.max_sessions or browsers_that_fit(memory_limit()), config.queue_length, config.queue_timeout)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_alone(directory))
+        await asyncio.to_thread(vault.sweep)
+        store = await stack.enter_async_context(open_store(directory / "gateway.sqlite"))
+        pool = await stack.enter_async_context(BrowserPool(directory / "browsers", Binaries(config.browser)))
+        registry = await stack.enter_async_context(
+            open_registry(store, Means(pool, slots, vault), drain_timeout=config.drain_timeout)
+        )
+        await stack.enter_async_context(running(keep_sweeping(store, registry, config.retention), "janitor"))
+        http = await stack.enter_async_context(
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15), trust_env=False)
+        )
+        door = Door(access, config.external_url, config.allowed_origins)
+        app = build_app(registry, door, limits, http, external_url=config.external_url, max_body=config.max_body)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, config.host, config.port, backlog=1024)
+        await site.start()
+        # Sessions are put away while requests are still answered: a stop in progress gets its reply.
+        stack.push_async_callback(registry.drain, config.drain_timeout)
+        yield registry, _port(runner)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Hold the data directory: a second gateway on it would end the first one's browsers as left over."""
+    with (directory / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataDirectoryInUse(f"another gateway runs on {directory}: give this one its own --data-dir") from None
+        yield
+
+
+def _port(runner: web.AppRunner) -> int:
+    address = runner.addresses[0]
+    return int(address[1])
+
+
+async def serve(config: Config, known: Secrets, ready: Callable[[int], None]) -> None:
+    """Serve until SIGTERM or SIGINT; a second signal ends at once. `ready` is called with the port."""
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[str] = loop.create_future()
+
+    def stopping(name: str) -> None:
+        if stop.done():
+            log.warning("stopped_at_once", signal=name)
+            os._exit(1)  # the kernel ends the browsers with us; the next start removes what they leave
+        stop.set_result(name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping, number.name)
+    async with started(config, known) as (registry, port):
+        log.info("serving", host=config.host, port=port, max_sessions=registry.means.slots.limit)
+        ready(port)
+        log.info("stopping", signal=await stop)
+    log.info("stopped")

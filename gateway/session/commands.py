@@ -1,0 +1,90 @@
+"""What `Gateway.*` commands do in a session. The relay recognises them; `relay/commands.py` knows their shapes."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from gateway import __version__
+from gateway.errors import GatewayError
+from gateway.records import Limits
+from gateway.relay.client_leg import ClientLeg
+from gateway.relay.commands import REFUSED, Answerable, CloseBrowser, Info, Reconnect, Snapshot, answer, refuse
+from gateway.session.life import Role
+from gateway.session.seat import Seat
+from gateway.session.session import Session
+
+SLOW_LIMIT = 4  # snapshots of one client that may wait for each other
+
+
+class SessionCommands:
+    """One client's commands, carried out on its session. `reconnect_url` makes the URL that it is handed."""
+
+    def __init__(self, session: Session, seat: Seat, limits: Limits, reconnect_url: Callable[[], str]) -> None:
+        # A driver's contexts shall outlive its connection; a debugging client's end with it, as it expects.
+        self.rewrites = seat.role is Role.DRIVER
+        self._session = session
+        self._seat = seat
+        self._limits = limits
+        self._reconnect_url = reconnect_url
+        self._slow: asyncio.Queue[tuple[Snapshot, ClientLeg]] = asyncio.Queue(SLOW_LIMIT)
+
+    def perform(self, command: Answerable, client: ClientLeg) -> None:
+        """Answer at once, or queue what takes its time."""
+        match command:
+            case Reconnect():
+                self._reconnect(command, client)
+            case Info():
+                client.reply(answer(command, self._info()))
+            case CloseBrowser():
+                client.reply(answer(command, {}))
+                self._session.close_browser(self._seat.id)
+            case Snapshot():
+                try:
+                    self._slow.put_nowait((command, client))
+                except asyncio.QueueFull:
+                    client.reply(refuse(command, REFUSED, "earlier snapshots are still being saved"))
+
+    async def run(self) -> None:
+        """Save one snapshot after the other while the client is connected."""
+        while True:
+            command, client = await self._slow.get()
+            try:
+                info = await self._session.snapshot("asked for")
+            except GatewayError as error:
+                client.reply(refuse(command, REFUSED, error.message))
+            else:
+                client.reply(answer(command, {"version": info.version, "createdAt": info.created_at}))
+
+    def _reconnect(self, command: Reconnect, client: ClientLeg) -> None:
+        if self._seat.role is not Role.DRIVER:
+            client.reply(refuse(command, REFUSED, "a debugging client cannot keep the browser: only its driver can"))
+            return
+        wanted = self._limits.reconnect if command.timeout_ms is None else command.timeout_ms / 1000
+        granted = self._session.linger(self._seat.id, min(wanted, self._limits.reconnect_max), command.auth)
+        result: dict[str, object] = {
+            "browserWSEndpoint": self._reconnect_url(),
+            "timeout": int(granted * 1000),
+            "expiresAt": instant(time.time() + granted),
+        }
+        client.reply(answer(command, result))
+        if command.detach:
+            client.say_goodbye()
+
+    def _info(self) -> dict[str, object]:
+        record, browser = self._session.record, self._session.browser
+        return {
+            "sessionId": record.id,
+            "status": record.status.value,
+            "kind": record.spec.kind.value,
+            "expiresAt": instant(record.expires_at),
+            "ttl": max(0, int((record.expires_at - time.time()) * 1000)),
+            "processKeepAlive": int(record.spec.keep * 1000),
+            "gateway": __version__,
+            "browser": browser.version["product"] if browser is not None else None,
+        }
+
+
+def instant(seconds: float) -> str:
+    """ISO 8601 UTC with milliseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,120 @@
+"""One browser of a session: leased, filled from what was saved, and saved again when it is put away."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from browser_pool.browser import Browser
+from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone
+from browser_pool.errors import BrowserFailed
+from browser_pool.pool import BrowserPool
+from gateway.errors import Code, GatewayError
+from gateway.records import SessionRecord, Source
+from gateway.session.life import Cause, Save
+from gateway.snapshot.capture import capture
+from gateway.snapshot.document import ContextDocument
+from gateway.snapshot.restore import restore
+from gateway.snapshot.vault import SnapshotInfo, Vault
+from gateway.tenancy.queue import Slots
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every session needs to have a browser and to be saved."""
+
+    pool: BrowserPool
+    slots: Slots
+    vault: Vault
+
+
+def source_of(record: SessionRecord) -> Source | None:
+    """What a new browser of this session starts from: its own last snapshot, else what it was made from."""
+    if record.snapshot is not None:
+        return Source(record.id, record.snapshot)
+    return record.spec.source
+
+
+@asynccontextmanager
+async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Browser]:
+    """A browser with the session's context in it, for this block. Raises GatewayError."""
+    source, launch, filled = source_of(record), record.spec.launch, False
+    document = await means.vault.load_document(source.session, source.version) if source is not None else None
+
+    async def fill(profile: Path) -> None:
+        nonlocal filled
+        if source is None:
+            return
+        info = next((info for info in await means.vault.list(source.session) if info.version == source.version), None)
+        if info is not None and info.kind == launch.mode.kind:  # another kind of browser cannot read the profile
+            filled = await means.vault.unpack_profile(source.session, source.version, profile)
+
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(means.slots.taken())
+        try:
+            browser = await stack.enter_async_context(means.pool.lease(launch, fill=fill))
+            if document is not None:
+                for lost in await restore(browser.devtools, document, storage=not filled):
+                    log.warning("not_restored", session=record.id, what=lost)
+            if record.spec.url is not None and (document is None or not document.tabs):
+                await _open(browser.devtools, record.spec.url)
+        except (BrowserFailed, DevToolsError, DevToolsGone) as error:
+            raise GatewayError(Code.BROWSER_FAILED, str(error)) from error
+        yield browser
+
+
+async def saved(record: SessionRecord, browser: Browser, save: Save, cause: Cause, means: Means) -> SnapshotInfo | None:
+    """Keep what `save` says of a browser that is put away; at the end it has ended. Raises GatewayError.
+
+    While it still answers, its context is captured and it is asked to end, which makes it write its
+    profile. One that crashed leaves what it had written by then.
+    """
+    if save is Save.NOTHING:
+        return None
+    document, profile = ContextDocument(), browser.directory.profile
+    if save is Save.CONTEXT:
+        try:
+            document = await capture(browser.devtools, profile=profile)
+        except (DevToolsError, DevToolsGone) as error:
+            log.warning("context_not_captured", session=record.id, error=str(error))
+        if not await browser.close():
+            log.warning("browser_not_closed_gently", session=record.id, reason=browser.reason)
+    elif record.snapshot is not None:
+        # Its profile has the newest of all but what lives in memory only: that is taken from the last snapshot.
+        last = await means.vault.load_document(record.id, record.snapshot)
+        document = replace(last, cookies=tuple(cookie for cookie in last.cookies if cookie.expires is None))
+    return await means.vault.save(
+        record.id,
+        document,
+        profile=profile if browser.gone.is_set() else None,  # files still being written are worth nothing
+        kind=browser.mode.kind,
+        reason=cause.word,
+    )
+
+
+async def captured(browser: Browser) -> ContextDocument:
+    """The context of a browser that goes on running. Raises GatewayError."""
+    try:
+        return await capture(browser.devtools, profile=browser.directory.profile)
+    except (DevToolsError, DevToolsGone) as error:
+        raise GatewayError(Code.SAVE_FAILED, f"the context could not be captured: {error}") from error
+
+
+async def snapshot(record: SessionRecord, browser: Browser, reason: str, means: Means) -> SnapshotInfo:
+    """Save the context of a browser that goes on running. Raises GatewayError."""
+    document = await captured(browser)
+    return await means.vault.save(record.id, document, profile=None, kind=browser.mode.kind, reason=reason)
+
+
+async def _open(devtools: DevTools, url: str) -> None:
+    """Begin to load `url` in the first page. A page that cannot be loaded shows it as it would to anyone."""
+    targets = (await devtools.send("Target.getTargets"))["targetInfos"]
+    page = next(target["targetId"] for target in targets if target["type"] == "page")
+    async with devtools.attached(page) as session:
+        # Answered once the navigation is committed or has failed: a slow server shall not fail the create.
+        with suppress(DevToolsGone):
+            await devtools.send("Page.navigate", {"url": url}, session=session, timeout=10)

@@ -1,0 +1,239 @@
+"""All transitions of a session, in one pure function. Its counterpart with I/O is `session.py`.
+
+`advance(state, event, now, terms)` gives the next state and the effects to carry out, in order. Seats are
+ids never used twice, and the only timer is the current state's deadline: so a stale timer, a double
+detach, a stop during launch and a connect in the last instant need no special care.
+"""
+
+from dataclasses import replace
+
+from gateway.errors import CloseCode, Code
+from gateway.session.life import (
+    Admit,
+    Attach,
+    Attached,
+    BrowserFailed,
+    BrowserGone,
+    BrowserReady,
+    BrowserReleased,
+    Cause,
+    CloseBrowser,
+    Detach,
+    Detached,
+    Drain,
+    Ended,
+    Event,
+    Evict,
+    Launch,
+    Linger,
+    Refuse,
+    Release,
+    Renew,
+    Role,
+    Save,
+    SeatId,
+    Starting,
+    State,
+    Step,
+    Stop,
+    Stopping,
+    Suspended,
+    Suspending,
+    Terms,
+    Tick,
+)
+
+
+def advance(state: State, event: Event, now: float, terms: Terms) -> Step:
+    """The next state and the effects to carry out. Events that mean nothing in a state change nothing."""
+    match event:
+        case Attach():
+            return _attach(state, event, terms)
+        case Detach(seat):
+            return _detach(state, seat, now, terms)
+        case Linger(seat, keep):
+            if isinstance(state, Attached) and state.driver == seat:
+                return replace(state, keep=keep), ()
+        case CloseBrowser(seat):
+            if isinstance(state, Attached | Detached) and seat in seats(state):
+                return _put_away(state, Cause.CLOSED, terms)
+        case Stop():
+            return _stop(state, event, terms)
+        case Drain():
+            return _put_away(state, Cause.DRAINED, terms)
+        case BrowserReady():
+            if isinstance(state, Starting):
+                return _ready(state, now, terms)
+        case BrowserFailed():
+            if isinstance(state, Starting):
+                return _launch_failed(state, terms)
+            return _released(state, False, terms)  # it failed just when it was to be given up
+        case BrowserGone():
+            if isinstance(state, Attached | Detached):
+                return _put_away(state, Cause.CRASHED, terms)
+        case BrowserReleased(saved):
+            return _released(state, saved, terms)
+        case Renew():
+            if isinstance(state, Detached):
+                return replace(state, until=now + terms.keep), ()
+        case Tick():
+            return _tick(state, now, terms)
+    return state, ()
+
+
+def deadline(state: State, terms: Terms) -> float | None:
+    """The instant at which `state` wants a Tick; None while the browser is being put away, or nothing is left."""
+    match state:
+        case Detached(until=until):
+            return min(until, terms.expires_at)
+        case Starting() | Attached() | Suspended():
+            return terms.expires_at
+        case Suspending() | Stopping() | Ended():
+            return None
+
+
+def seats(state: State) -> tuple[SeatId, ...]:
+    """Everyone admitted, the driver first."""
+    match state:
+        case Attached(driver, observers, _):
+            return (driver, *sorted(observers))
+        case Detached(observers, _):
+            return tuple(sorted(observers))
+        case _:
+            return ()
+
+
+def _attach(state: State, event: Attach, terms: Terms) -> Step:
+    seat, driver = event.seat, event.role is Role.DRIVER
+    match state:
+        case Starting(waiting) | Suspending(waiting=waiting):
+            ahead = [other for other, role in waiting if role is Role.DRIVER]
+            if isinstance(state, Suspending) and not driver:
+                return state, (Refuse(seat, Code.NOT_RUNNING),)
+            if driver and ahead:
+                if not event.takeover:
+                    return state, (Refuse(seat, Code.DRIVER_CONNECTED),)
+                kept = tuple(entry for entry in waiting if entry[1] is not Role.DRIVER)
+                return replace(state, waiting=(*kept, (seat, event.role))), (Refuse(ahead[0], Code.DRIVER_CONNECTED),)
+            return replace(state, waiting=(*waiting, (seat, event.role))), ()
+        case Attached() | Detached() if not driver:
+            return replace(state, observers=state.observers | {seat}), (Admit(seat),)
+        case Attached(driver=first):
+            if not event.takeover:
+                return state, (Refuse(seat, Code.DRIVER_CONNECTED),)
+            evict = Evict(first, CloseCode.TAKEN_OVER, "another client took over")
+            return Attached(seat, state.observers, terms.keep), (evict, Admit(seat))
+        case Detached():
+            return Attached(seat, state.observers, terms.keep), (Admit(seat),)
+        case Suspended():
+            if not driver:
+                return state, (Refuse(seat, Code.NOT_RUNNING),)
+            return Starting(((seat, event.role),)), (Launch(),)
+        case Stopping(cause) | Ended(cause):
+            return state, (Refuse(seat, Code.SESSION_ENDED, cause),)
+
+
+def _detach(state: State, seat: SeatId, now: float, terms: Terms) -> Step:
+    match state:
+        case Starting(waiting) if any(other == seat for other, _ in waiting):
+            left = tuple(entry for entry in waiting if entry[0] != seat)
+            if not left and not terms.survives and terms.keep == 0:
+                # The one client of a standard session gave up: nobody else can know of the browser.
+                return Stopping(Cause.CLIENT_LEFT), (Release(Save.NOTHING),)
+            return Starting(left), ()
+        case Suspending(waiting=waiting):
+            return replace(state, waiting=tuple(entry for entry in waiting if entry[0] != seat)), ()
+        case Attached(driver, observers, keep) if driver == seat:
+            if keep > 0:
+                return Detached(observers, now + keep), ()
+            return _put_away(state, Cause.CLIENT_LEFT, terms)
+        case Attached() | Detached() if seat in state.observers:
+            return replace(state, observers=state.observers - {seat}), ()
+    return state, ()
+
+
+def _stop(state: State, event: Stop, terms: Terms) -> Step:
+    match state:
+        case Attached() if not event.force:
+            return state, (Refuse(event.ticket, Code.DRIVER_CONNECTED),)
+        case Attached() | Detached():
+            evicted = tuple(Evict(seat, Cause.STOPPED.close, Cause.STOPPED.words) for seat in seats(state))
+            return Stopping(Cause.STOPPED), (*evicted, Release(_worth(Cause.STOPPED, terms)))
+        case Starting(waiting):
+            refused = tuple(Refuse(seat, Code.SESSION_ENDED, Cause.STOPPED) for seat, _ in waiting)
+            return Stopping(Cause.STOPPED), (*refused, Release(Save.NOTHING))
+        case Suspending(waiting=waiting):
+            # The save goes on; only what follows it is another.
+            return Stopping(Cause.STOPPED), tuple(
+                Refuse(seat, Code.SESSION_ENDED, Cause.STOPPED) for seat, _ in waiting
+            )
+        case Stopping():
+            return Stopping(Cause.STOPPED), ()
+        case Suspended() | Ended():
+            return Ended(Cause.STOPPED), ()
+
+
+def _put_away(state: State, cause: Cause, terms: Terms) -> Step:
+    """The browser goes: for a time if the session survives it, else for good."""
+    match state:
+        case Attached() | Detached():
+            evicted = tuple(Evict(seat, cause.close, cause.words) for seat in seats(state))
+            following: State = Stopping(cause)
+            if terms.survives and cause is not Cause.EXPIRED:
+                following = Suspending(cause)
+            return following, (*evicted, Release(_worth(cause, terms)))
+        case Starting(waiting):
+            code = Code.DRAINING if cause is Cause.DRAINED else Code.SESSION_ENDED
+            refused = tuple(Refuse(seat, code, cause) for seat, _ in waiting)
+            back = Suspending(cause) if terms.saved and cause is not Cause.EXPIRED else Stopping(cause)
+            return back, (*refused, Release(Save.NOTHING))
+        case Suspending(waiting=waiting) if cause is Cause.DRAINED:
+            return replace(state, waiting=()), tuple(Refuse(seat, Code.DRAINING, cause) for seat, _ in waiting)
+        case Suspended() if cause is Cause.EXPIRED:
+            return Ended(cause), ()
+    return state, ()
+
+
+def _worth(cause: Cause, terms: Terms) -> Save:
+    if not terms.survives:
+        return Save.NOTHING
+    return Save.PROFILE if cause is Cause.CRASHED else Save.CONTEXT
+
+
+def _ready(state: Starting, now: float, terms: Terms) -> Step:
+    drivers = [seat for seat, role in state.waiting if role is Role.DRIVER]
+    observers = frozenset(seat for seat, role in state.waiting if role is Role.OBSERVER)
+    admitted = tuple(Admit(seat) for seat, _ in state.waiting)
+    if drivers:
+        return Attached(drivers[0], observers, terms.keep), admitted
+    return Detached(observers, now + terms.keep), admitted
+
+
+def _launch_failed(state: Starting, terms: Terms) -> Step:
+    refused = tuple(Refuse(seat, Code.BROWSER_FAILED, Cause.LAUNCH_FAILED) for seat, _ in state.waiting)
+    if terms.saved:  # what was saved is not lost: the next connect tries again
+        return Suspended(Cause.LAUNCH_FAILED), refused
+    return Ended(Cause.LAUNCH_FAILED), refused
+
+
+def _released(state: State, saved: bool, terms: Terms) -> Step:
+    match state:
+        case Stopping(cause):
+            return Ended(cause), ()
+        case Suspending(cause, waiting):
+            if not saved and not terms.saved:
+                return Ended(cause), tuple(Refuse(seat, Code.SESSION_ENDED, cause) for seat, _ in waiting)
+            if waiting:
+                return Starting(waiting), (Launch(),)
+            return Suspended(cause), ()
+    return state, ()
+
+
+def _tick(state: State, now: float, terms: Terms) -> Step:
+    if now >= terms.expires_at:
+        return _put_away(state, Cause.EXPIRED, terms)
+    if isinstance(state, Detached) and now >= state.until:
+        if terms.survives and state.observers:  # someone looks at it in DevTools
+            return replace(state, until=now + max(terms.keep, 1.0)), ()
+        return _put_away(state, Cause.UNUSED, terms)
+    return state, ()

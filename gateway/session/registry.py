@@ -1,0 +1,290 @@
+"""Create, find, stop, restore: every session by its id, running or only remembered."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import structlog
+
+from gateway.errors import Code, GatewayError
+from gateway.records import Kind, SessionId, SessionRecord, SessionSpec, Source, Status, new_session_id
+from gateway.session.incarnation import Means
+from gateway.session.session import Session
+from gateway.snapshot.document import ContextDocument
+from gateway.store.base import Page, Query, Store
+from gateway.tenancy.access import Principal
+
+log = structlog.get_logger()
+
+
+class Registry:
+    """All sessions of this gateway. Made by `open_registry`."""
+
+    def __init__(self, store: Store, means: Means, work: asyncio.TaskGroup) -> None:
+        self.means = means
+        self.draining = False
+        self._store = store
+        self._work = work
+        self._live: dict[SessionId, Session] = {}
+        # Who may bring a remembered session to life, or end it: one at a time.
+        self._waking = asyncio.Lock()
+
+    # --- create ---
+
+    async def create(
+        self, spec: SessionSpec, context: ContextDocument | None = None, session: SessionId | None = None
+    ) -> Session:
+        """A new session whose browser is being launched. `context` is put into it before anyone connects."""
+        self._refuse_while_draining()
+        self._refuse_second(spec.tenant, spec.name)
+        now = time.time()
+        record = SessionRecord(session or new_session_id(), spec, Status.STARTING, now, now + spec.ttl)
+        if context is not None:
+            kind = spec.launch.mode.kind
+            info = await self.means.vault.save(record.id, context, profile=None, kind=kind, reason="given")
+            record = replace(record, snapshot=info.version, snapshot_at=info.created_at)
+        await self._store.insert(record)
+        return self._start(record)
+
+    async def created(
+        self, spec: SessionSpec, context: ContextDocument | None = None, number: SessionId | None = None
+    ) -> Session:
+        """The same, returned once its browser has answered. A session that did not get that far leaves no trace."""
+        session = await self.create(spec, context, number)
+        try:
+            await session.ready.wait()
+        except asyncio.CancelledError:
+            await session.stop(force=True)  # nobody will ever know its id
+            raise
+        if session.failure is not None and session.record.status is Status.FAILED:
+            await self.forget(session.record.id)
+            raise session.failure
+        return session
+
+    async def created_once(
+        self, spec: SessionSpec, context: ContextDocument | None, key: str, fingerprint: str
+    ) -> SessionRecord:
+        """The same for an idempotency key: the second request gets the first one's session.
+
+        `fingerprint` tells whether they ask for the same; raises IDEMPOTENCY_MISMATCH (422) if not.
+        """
+        mine = new_session_id()
+        claimed, first = await self._store.once(spec.tenant, key, fingerprint, mine)
+        if first != fingerprint:
+            raise GatewayError(Code.IDEMPOTENCY_MISMATCH, "this Idempotency-Key was used for another request")
+        if claimed == mine:
+            try:
+                return (await self.created(spec, context, mine)).record
+            except BaseException:
+                await self._store.unclaim(spec.tenant, key)  # a retry may fare better
+                raise
+        if (live := self._live.get(claimed)) is not None:
+            await live.ready.wait()
+        record = await self._store.get(claimed)
+        if record is None:
+            raise GatewayError(
+                Code.STORE_UNAVAILABLE,
+                "the first request with this Idempotency-Key is not done; repeat it",
+                retry_after=1,
+            )
+        return record.settled(time.time())
+
+    async def source(self, principal: Principal, session: SessionId, version: int | None = None) -> Source:
+        """What `session` has saved; raises NOTHING_SAVED (409)."""
+        await self.find(principal, session)
+        versions = [info.version for info in await self.means.vault.list(session)]
+        wanted = version if version is not None else max(versions, default=None)
+        if wanted is None or wanted not in versions:
+            what = "nothing" if version is None else f"no snapshot {version}"
+            raise GatewayError(
+                Code.NOTHING_SAVED, f"session {session} has {what} saved: stop it, or let it be put away"
+            )
+        return Source(session, wanted)
+
+    # --- find ---
+
+    async def find(self, principal: Principal, session: SessionId) -> SessionRecord:
+        """The record; SESSION_NOT_FOUND (404) also for another tenant's."""
+        live = self._live.get(session)
+        record = live.record if live is not None else await self._store.get(session)
+        if (
+            record is None
+            or record.spec.tenant != principal.tenant
+            or (principal.session is not None and principal.session != session)
+        ):
+            raise GatewayError(Code.SESSION_NOT_FOUND, f"there is no session {session}")
+        return record.settled(time.time())
+
+    async def session(self, principal: Principal, session: SessionId) -> Session:
+        """The session itself, woken from its record if its browser was put away; 410 if it has ended."""
+        await self.find(principal, session)
+        async with self._waking:
+            if (live := self._live.get(session)) is not None:
+                return live
+            record = await self.find(principal, session)
+            if record.status is not Status.SUSPENDED:
+                raise GatewayError(Code.SESSION_ENDED, f"session {session} has ended: {record.reason or record.status}")
+            self._refuse_while_draining()
+            self._refuse_second(record.spec.tenant, record.spec.name)
+            return self._start(record)
+
+    def running(self, principal: Principal) -> list[Session]:
+        """Sessions of the principal that hold a browser, oldest first."""
+        return [
+            session
+            for session in self._live.values()
+            if session.browser is not None
+            and session.record.spec.tenant == principal.tenant
+            and principal.session in (None, session.record.id)
+        ]
+
+    def live(self, session: SessionId) -> Session | None:
+        """The session if it runs; for whoever checks the credential against what the session itself asks."""
+        return self._live.get(session)
+
+    async def with_target(self, principal: Principal, what: str, target: str) -> Session:
+        """The running session of the principal with that target: `page` and a target id, or `browser` and an id."""
+        for session in self.running(principal):
+            browser = session.browser
+            if browser is None:
+                continue  # put away while others were asked
+            if what == "browser":
+                if target in (browser.guid, session.record.id):
+                    return session
+            elif any(info["targetId"] == target for info in await browser.targets()):
+                return session
+        raise GatewayError(Code.TARGET_NOT_FOUND, f"no running session has the {what} {target[:80]!r}")
+
+    async def page(self, query: Query) -> Page:
+        """Records of a tenant, newest first."""
+        page = await self._store.page(query)
+        now = time.time()
+        return Page(tuple(record.settled(now) for record in page.records), page.next_cursor)
+
+    @property
+    def count(self) -> int:
+        """Sessions that hold a browser or are on the way to one."""
+        return len(self._live)
+
+    # --- change and end ---
+
+    async def amend(
+        self,
+        principal: Principal,
+        session: SessionId,
+        *,
+        ttl: float | None,
+        keep: float | None,
+        labels: tuple[tuple[str, str], ...] | None,
+    ) -> SessionRecord:
+        """New terms; `ttl` counts from now. 410 if it has ended."""
+        record = await self.find(principal, session)
+        expires_at = None if ttl is None else time.time() + ttl
+        if (live := self._live.get(session)) is not None:
+            await live.amend(expires_at=expires_at, keep=keep, labels=labels)
+            return live.record
+        if record.status.ended:
+            raise GatewayError(Code.SESSION_ENDED, f"session {session} has ended: {record.reason or record.status}")
+        spec = record.spec
+        spec = replace(spec, keep=spec.keep if keep is None else keep, labels=spec.labels if labels is None else labels)
+        record = replace(record, spec=spec, expires_at=expires_at or record.expires_at)
+        await self._store.update(record)
+        return record
+
+    async def stop(self, principal: Principal, session: SessionId, *, force: bool, purge: bool) -> SessionRecord:
+        """End it; returns once its context is on disk and its browser is gone. Repeating it is harmless."""
+        await self.find(principal, session)
+        if (live := self._live.get(session)) is not None:
+            await live.stop(force=force)
+        async with self._waking:
+            record = await self.find(principal, session)
+            if record.status is not Status.STOPPED and session not in self._live:
+                record = replace(
+                    record, status=Status.STOPPED, reason="stopped", ended_at=record.ended_at or time.time()
+                )
+                await self._store.update(record)
+            if purge:
+                await self.means.vault.erase(session)
+                record = replace(record, snapshot=None, snapshot_at=None)
+                await self._store.update(record)
+        return record
+
+    async def forget(self, session: SessionId) -> None:
+        """Erase an ended session, what it saved included."""
+        await self.means.vault.erase(session)
+        await self._store.delete(session)
+
+    async def drain(self, timeout: float) -> None:
+        """Take no more sessions, save and end those that there are, within `timeout` seconds."""
+        self.draining = True
+        sessions = list(self._live.values())
+        for session in sessions:
+            session.drain()
+        try:
+            async with asyncio.timeout(timeout):
+                for session in sessions:
+                    await session.over.wait()
+        except TimeoutError:
+            left = [session.record.id for session in sessions if not session.over.is_set()]
+            log.error("drain_incomplete", sessions=left, timeout=timeout)
+
+    # --- within ---
+
+    def _start(self, record: SessionRecord) -> Session:
+        session = Session(record, self.means, self._store)
+        self._live[record.id] = session
+        self._work.create_task(self._run(session), name=f"session-{record.id}")
+        return session
+
+    async def _run(self, session: Session) -> None:
+        structlog.contextvars.clear_contextvars()  # the request that made it ends long before the session
+        try:
+            await session.run(self._drop)
+        except Exception:  # the outer edge of a session's task: a defect in one must not end the others
+            log.exception("session_fault", session=session.record.id)
+            session.fault()
+            self._drop(session)
+            await self._store.update(session.record)
+
+    def _drop(self, session: Session) -> None:
+        self._live.pop(session.record.id, None)
+
+    def _refuse_while_draining(self) -> None:
+        if self.draining:
+            raise GatewayError(Code.DRAINING, "the gateway is stopping and takes no new sessions", retry_after=5)
+
+    def _refuse_second(self, tenant: str, name: str | None) -> None:
+        for session in self._live.values():
+            if name is not None and (session.record.spec.tenant, session.record.spec.name) == (tenant, name):
+                raise GatewayError(
+                    Code.NAME_IN_USE, f"session {session.record.id} runs under the name {name!r}: stop it first"
+                )
+
+
+@asynccontextmanager
+async def open_registry(store: Store, means: Means, *, drain_timeout: float) -> AsyncIterator[Registry]:
+    """The registry, after whatever an earlier process left behind has been put right; drained at the end."""
+    await recover(store)
+    async with asyncio.TaskGroup() as work:
+        registry = Registry(store, means, work)
+        try:
+            yield registry
+        finally:
+            await registry.drain(drain_timeout)
+            # What is still there after the drain's time is ended without being saved.
+            for session in registry._live.values():
+                session.abandon()
+
+
+async def recover(store: Store) -> None:
+    """Sessions that an earlier process was running when it was killed: their browsers died with it."""
+    now = time.time()
+    for record in await store.running():
+        if record.spec.kind is Kind.API and record.spec.persist and record.snapshot is not None:
+            record = replace(record, status=Status.SUSPENDED, reason="gateway_killed")
+        else:
+            record = replace(record, status=Status.FAILED, reason="gateway_killed", ended_at=now)
+        await store.update(record)
+        log.warning("session_recovered", session=record.id, status=record.status)

@@ -1,0 +1,364 @@
+"""One session: an inbox, one task that applies `advance`, and the effects carried out.
+
+Its counterpart without I/O is `machine.py`. Everything that happens to a session is an event in its inbox;
+no other task changes its state.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TypeVar
+
+import structlog
+
+from browser_pool.browser import Browser
+from browser_pool.tasks import running
+from gateway.errors import Code, GatewayError
+from gateway.records import SessionRecord, Status
+from gateway.session.incarnation import Means, captured, incarnated, saved, snapshot, source_of
+from gateway.session.life import (
+    Admit,
+    Attach,
+    Attached,
+    BrowserFailed,
+    BrowserGone,
+    BrowserReady,
+    BrowserReleased,
+    Cause,
+    CloseBrowser,
+    Detach,
+    Detached,
+    Drain,
+    Effect,
+    Ended,
+    Event,
+    Evict,
+    Launch,
+    Linger,
+    Refuse,
+    Release,
+    Renew,
+    Role,
+    Save,
+    SeatId,
+    Starting,
+    State,
+    Stop,
+    Stopping,
+    Suspended,
+    Suspending,
+    Terms,
+    Tick,
+)
+from gateway.session.machine import advance, deadline, seats
+from gateway.session.seat import Seat
+from gateway.snapshot.document import ContextDocument
+from gateway.snapshot.vault import SnapshotInfo
+from gateway.store.base import Fenced, Store
+
+# How long a conflict waits for a driver whose end is on its way: its socket and the request that follows
+# it are two connections, and which of them is read first is chance.
+GRACE = 0.25
+LONGEST_WAIT = 3600.0  # seconds; an early Tick changes nothing
+
+T = TypeVar("T")
+_seat_ids = itertools.count(1)
+
+
+class Session:
+    """A session that is running, or on its way from or to a browser. Made and run by the registry."""
+
+    def __init__(self, record: SessionRecord, means: Means, store: Store) -> None:
+        self.record = record
+        self.browser: Browser | None = None
+        self.ready = asyncio.Event()  # it has left Starting for the first time
+        self.over = asyncio.Event()  # suspended or ended, and written down
+        self.failure: GatewayError | None = None  # why the last launch or save failed
+        self.reconnect_auth: str | None = None
+        self._means = means
+        self._store = store
+        self._inbox: asyncio.Queue[Event] = asyncio.Queue()
+        self._state: State = Suspended(Cause.UNUSED) if record.status is Status.SUSPENDED else Starting()
+        self._seats: dict[SeatId, Seat] = {}
+        self._tickets: dict[SeatId, asyncio.Future[None]] = {}  # who waits for the end of a stop
+        self._release: asyncio.Future[Save] | None = None
+        self._holding: asyncio.Task[None] | None = None
+        self._launched = False
+        self._driver_left = asyncio.Event()
+        self._written = record
+        self._log = structlog.get_logger().bind(session=record.id)
+
+    @property
+    def terms(self) -> Terms:
+        """The rules as they stand now."""
+        spec = self.record.spec
+        return Terms(spec.keep, self.record.expires_at, spec.persist, saved=source_of(self.record) is not None)
+
+    @property
+    def state(self) -> State:
+        """What the machine says."""
+        return self._state
+
+    # --- what others ask of it ---
+
+    @asynccontextmanager
+    async def attach(self, role: Role = Role.DRIVER, *, takeover: bool = False) -> AsyncIterator[Seat]:
+        """A seat for this block. Raises GatewayError when it is refused, before the block is entered."""
+        seat = await self._patiently(lambda: self._ask_for_seat(role, takeover))
+        try:
+            yield seat
+        finally:
+            seat.leave()
+            self._seats.pop(seat.id, None)
+
+    async def stop(self, *, force: bool) -> None:
+        """End it; returns when its context is on disk and its browser is gone. Raises GatewayError."""
+        await self._patiently(lambda: self._ask_to_stop(force))
+        if self.failure is not None and self.failure.code is Code.SAVE_FAILED:
+            raise self.failure
+
+    def linger(self, seat: SeatId, keep: float, auth: str | None) -> float:
+        """`reconnect` by the driver on `seat`; returns the seconds granted: never past the session's own end."""
+        granted = max(0.0, min(keep, self.record.expires_at - time.time()))
+        self.reconnect_auth = auth
+        self._inbox.put_nowait(Linger(seat, granted))
+        return granted
+
+    def close_browser(self, seat: SeatId) -> None:
+        """An explicit Browser.close by the client on `seat`."""
+        self._inbox.put_nowait(CloseBrowser(seat))
+
+    async def snapshot(self, reason: str) -> SnapshotInfo:
+        """Save the context of the running browser without disturbing it. Raises GatewayError."""
+        if self.browser is None:
+            raise self._refusal(Code.NOT_RUNNING, None)
+        info = await snapshot(self.record, self.browser, reason, self._means)
+        self.record = replace(self.record, snapshot=info.version, snapshot_at=info.created_at)
+        await self._write_down()
+        return info
+
+    async def context(self) -> ContextDocument:
+        """The context of the running browser as it is now. Raises GatewayError."""
+        if self.browser is None:
+            raise self._refusal(Code.NOT_RUNNING, None)
+        return await captured(self.browser)
+
+    def drain(self) -> None:
+        """The gateway stops."""
+        self._inbox.put_nowait(Drain())
+
+    def abandon(self) -> None:
+        """End the browser at once, saved or not: the time for a drain is over."""
+        if self._holding is not None:
+            self._holding.cancel()
+
+    async def amend(
+        self, *, expires_at: float | None, keep: float | None, labels: tuple[tuple[str, str], ...] | None
+    ) -> None:
+        """Change the terms; None leaves as it is."""
+        spec = self.record.spec
+        spec = replace(spec, keep=spec.keep if keep is None else keep, labels=spec.labels if labels is None else labels)
+        self.record = replace(self.record, spec=spec, expires_at=expires_at or self.record.expires_at)
+        self._inbox.put_nowait(Renew())
+        await self._store.update(self.record)
+
+    # --- asking and waiting ---
+
+    async def _ask_for_seat(self, role: Role, takeover: bool) -> Seat:
+        number = SeatId(next(_seat_ids))
+        seat = Seat(number, role, leave=lambda: self._inbox.put_nowait(Detach(number)))
+        self._seats[number] = seat
+        self._inbox.put_nowait(Attach(number, role, takeover))
+        try:
+            await seat.admitted
+        except BaseException:
+            seat.leave()
+            del self._seats[number]
+            raise
+        return seat
+
+    async def _ask_to_stop(self, force: bool) -> None:
+        if self.over.is_set():
+            return
+        number = SeatId(next(_seat_ids))
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tickets[number] = answer
+        self._inbox.put_nowait(Stop(number, force))
+        try:
+            await answer
+        finally:
+            del self._tickets[number]
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask; if a driver is in the way, give it a moment to be seen leaving, and ask once more."""
+        self._driver_left.clear()
+        try:
+            return await ask()
+        except GatewayError as error:
+            if error.code is not Code.DRIVER_CONNECTED:
+                raise
+        try:
+            async with asyncio.timeout(GRACE):
+                await self._driver_left.wait()
+        except TimeoutError:
+            pass  # it stays: the second answer is final
+        return await ask()
+
+    # --- the task ---
+
+    async def run(self, forget: Callable[["Session"], None]) -> None:
+        """Live until suspended or ended. `forget` is called in the same moment, so nobody posts into a void."""
+        async with asyncio.TaskGroup() as work:
+            if isinstance(self._state, Starting):
+                self._carry_out(Launch(), work)
+                await self._write_down()
+            while True:
+                await self._apply(await self._next(), work)
+                if isinstance(self._state, Suspended | Ended) and self._inbox.empty():
+                    forget(self)
+                    break
+        self._finish()
+
+    def fault(self) -> None:
+        """The task failed: a defect of ours. Nobody is left waiting."""
+        self.failure = GatewayError(Code.INTERNAL, "a fault in the gateway ended the session; its log has more")
+        for seat in self._seats.values():
+            seat.refuse(self.failure)
+            seat.evict(Cause.FAULT.close, Cause.FAULT.words)
+        self._state = Ended(Cause.FAULT)
+        self.record = self._as_it_stands()
+        self._finish()
+
+    def _finish(self) -> None:
+        self.ready.set()
+        self.over.set()
+        for answer in self._tickets.values():
+            if not answer.done():
+                answer.set_result(None)
+
+    async def _next(self) -> Event:
+        when = deadline(self._state, self.terms)
+        if when is None:
+            return await self._inbox.get()
+        try:
+            async with asyncio.timeout(min(max(0.0, when - time.time()), LONGEST_WAIT)):
+                return await self._inbox.get()
+        except TimeoutError:
+            return Tick()
+
+    async def _apply(self, event: Event, work: asyncio.TaskGroup) -> None:
+        before = self._state
+        self._state, effects = advance(before, event, time.time(), self.terms)
+        for effect in effects:
+            self._carry_out(effect, work)
+        if isinstance(before, Attached) and seats(self._state)[:1] != (before.driver,):
+            self._driver_left.set()
+            self.record = replace(self.record, last_used_at=time.time())
+        if type(before) is not type(self._state):
+            self._log.info("session_state", state=type(self._state).__name__.lower(), on=type(event).__name__)
+        await self._write_down()
+        if not isinstance(self._state, Starting):
+            self.ready.set()
+
+    def _carry_out(self, effect: Effect, work: asyncio.TaskGroup) -> None:
+        match effect:
+            case Launch():
+                self.failure = None
+                self.record = replace(self.record, incarnation=self.record.incarnation + 1)
+                self._release = asyncio.get_running_loop().create_future()
+                self._holding = work.create_task(self._hold(self._release))
+            case Release(save):
+                if self._launched and self._release is not None:
+                    self._release.set_result(save)
+                elif self._holding is not None:
+                    self._holding.cancel()
+            case Admit(number):
+                self._admit(number)
+            case Refuse(number, code, cause):
+                if (seat := self._seats.get(number)) is not None:
+                    seat.refuse(self._refusal(code, cause))
+                elif (answer := self._tickets.get(number)) is not None and not answer.done():
+                    answer.set_exception(self._refusal(code, cause))
+            case Evict(number, close, words):
+                if (seat := self._seats.get(number)) is not None:
+                    crashed = self.browser.reason if self.browser is not None and self.browser.gone.is_set() else ""
+                    seat.evict(close, f"{words}: {crashed}" if crashed else words)
+
+    def _admit(self, number: SeatId) -> None:
+        seat = self._seats.get(number)
+        if seat is None or self.browser is None:
+            return  # it gave up in the meantime: its Detach is on the way
+        if seat.role is Role.DRIVER:
+            self.reconnect_auth = None  # each driver asks for itself
+            self.record = replace(self.record, connections=self.record.connections + 1, last_used_at=time.time())
+        seat.admit(self.browser)
+
+    def _refusal(self, code: Code, cause: Cause | None) -> GatewayError:
+        if code is Code.BROWSER_FAILED and self.failure is not None:
+            return self.failure
+        words = {
+            Code.DRIVER_CONNECTED: "a client is connected; takeover=true (for a stop: force=true) puts it off",
+            Code.SESSION_ENDED: f"the session has ended: {cause.words if cause else 'it was stopped'}",
+            Code.NOT_RUNNING: "the session's browser is put away: connect to the session to revive it",
+            Code.DRAINING: "the gateway is stopping; connect again in a moment",
+        }
+        return GatewayError(code, words.get(code, code.word), retry_after=5 if code is Code.DRAINING else None)
+
+    async def _hold(self, release: "asyncio.Future[Save]") -> None:
+        """One browser, from launch to its certain end. Its last word is always one event."""
+        outcome: Event = BrowserReleased()
+        try:
+            async with incarnated(self.record, self._means) as browser:
+                self.browser, self._launched = browser, True
+                self._inbox.put_nowait(BrowserReady())
+                save = await self._released(browser, release)
+                cause = self._state.cause if isinstance(self._state, Suspending | Stopping) else Cause.STOPPED
+                info = await saved(self.record, browser, save, cause, self._means)
+                if info is not None:
+                    self.record = replace(self.record, snapshot=info.version, snapshot_at=info.created_at)
+        except GatewayError as error:
+            self._log.warning("browser_not_kept" if self._launched else "browser_not_started", error=error.message)
+            self.failure = error
+            outcome = BrowserReleased(saved=False) if self._launched else BrowserFailed()
+        finally:
+            self.browser, self._launched = None, False
+            self._inbox.put_nowait(outcome)
+
+    async def _released(self, browser: Browser, release: "asyncio.Future[Save]") -> Save:
+        async with running(self._tell_when_gone(browser), "browser-gone"):
+            return await release
+
+    async def _tell_when_gone(self, browser: Browser) -> None:
+        await browser.gone.wait()
+        self._inbox.put_nowait(BrowserGone())
+
+    # --- the record ---
+
+    def _as_it_stands(self) -> SessionRecord:
+        match self._state:
+            case Starting():
+                return replace(self.record, status=Status.STARTING, reason=None)
+            case Attached():
+                return replace(self.record, status=Status.CONNECTED, reason=None)
+            case Detached():
+                return replace(self.record, status=Status.DETACHED, reason=None)
+            case Suspended(cause):
+                return replace(self.record, status=Status.SUSPENDED, reason=cause.word)
+            case Ended(cause):
+                return replace(self.record, status=cause.status, reason=cause.word, ended_at=time.time())
+            case Suspending() | Stopping():
+                return self.record  # its browser still runs: the new status counts when that is over
+
+    async def _write_down(self) -> None:
+        record = self._as_it_stands()
+        if record == self._written:
+            return
+        self.record = self._written = record
+        try:
+            await self._store.update(record)
+        except (GatewayError, Fenced) as error:
+            # The session lives on; its record is behind until the next change.
+            self._log.error("record_not_written", error=str(error))

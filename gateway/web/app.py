@@ -1,0 +1,85 @@
+"""The route table: every URL of the gateway and whose it is."""
+
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from gateway.records import Limits
+from gateway.session.registry import Registry
+from gateway.web.connect import Connect
+from gateway.web.discovery import Discovery
+from gateway.web.door import Door
+from gateway.web.health import Health
+from gateway.web.middleware import middleware
+from gateway.web.sessions import Sessions
+
+STATIC = Path(__file__).parent / "static"
+# They need no credential, or look at it themselves: a websocket's may be the secret given to `reconnect`.
+PUBLIC = frozenset({"home", "chromium", "chrome", "reconnect", "healthz", "readyz"})
+# An id, or the capability ID.MAC; a target's id or a browser's.
+KEY = r"{key:[^/]+}"
+SOCKET = r"{what:page|browser}/{target:[A-Za-z0-9-]+}"
+
+
+def build_app(
+    registry: Registry,
+    door: Door,
+    limits: Limits,
+    http: aiohttp.ClientSession,
+    *,
+    external_url: str | None,
+    max_body: int,
+) -> web.Application:
+    """The application over one registry. `http` talks to the browsers; `max_body` in bytes."""
+    sessions = Sessions(registry, door.access, limits, external_url)
+    connect = Connect(registry, door, limits, external_url)
+    discovery = Discovery(registry, door.access, limits, external_url, http)
+    health = Health(registry)
+
+    async def home(request: web.Request) -> web.StreamResponse:
+        """A websocket, or a person with a browser."""
+        if request.headers.get("Upgrade"):
+            return await connect.standard(request)
+        return web.FileResponse(STATIC / "index.html")
+
+    app = web.Application(middlewares=[middleware(door, PUBLIC)], client_max_size=max_body)
+    app.router.add_get("/", home, name="home", allow_head=False)
+    for name in ("chromium", "chrome"):
+        app.router.add_get(f"/{name}", connect.standard, name=name, allow_head=False)
+    app.router.add_get(f"/reconnect/{KEY}", connect.reconnect, name="reconnect", allow_head=False)
+    app.router.add_get(f"/session/connect/{KEY}", connect.api, allow_head=False)
+    app.router.add_get(f"/devtools/{SOCKET}", connect.debug_anywhere, allow_head=False)
+
+    app.router.add_post("/session", sessions.create)
+    app.router.add_get("/sessions", sessions.page)
+    app.router.add_get(f"/session/{KEY}", sessions.show)
+    app.router.add_patch(f"/session/{KEY}", sessions.amend)
+    app.router.add_delete(f"/session/{KEY}", sessions.stop)
+    app.router.add_post(f"/session/{KEY}/restore", sessions.restore)
+    app.router.add_post(f"/session/{KEY}/snapshot", sessions.snapshot)
+    app.router.add_get(f"/session/{KEY}/snapshots", sessions.snapshots)
+    app.router.add_get(f"/session/{KEY}/context", sessions.context)
+
+    for slash in ("", "/"):  # Playwright asks with a slash at the end
+        app.router.add_get(f"/json/version{slash}", discovery.version)
+        app.router.add_get(f"/json{slash}", discovery.targets)
+        app.router.add_get(f"/json/list{slash}", discovery.targets)
+        app.router.add_get(f"/json/protocol{slash}", discovery.protocol)
+        app.router.add_get(f"/session/{KEY}/json/version{slash}", discovery.session_version)
+        app.router.add_get(f"/session/{KEY}/json{slash}", discovery.session_targets)
+        app.router.add_get(f"/session/{KEY}/json/list{slash}", discovery.session_targets)
+        app.router.add_get(f"/session/{KEY}/json/protocol{slash}", discovery.session_protocol)
+    app.router.add_put("/json/new", discovery.new)
+    app.router.add_get(r"/json/{action:activate|close}/{target}", discovery.act)
+    app.router.add_put(f"/session/{KEY}/json/new", discovery.session_new)
+    app.router.add_get(rf"/session/{KEY}/json/{{action:activate|close}}/{{target}}", discovery.session_act)
+    app.router.add_get(f"/session/{KEY}/devtools/{SOCKET}", connect.debug, allow_head=False)
+    app.router.add_get(f"/session/{KEY}/devtools/{{path:.+}}", discovery.frontend)
+
+    app.router.add_get("/healthz", health.alive, name="healthz")
+    app.router.add_get("/readyz", health.ready, name="readyz")
+    app.router.add_get("/pressure", health.pressure)
+    app.router.add_get("/active", health.active)
+    app.router.add_get("/metrics", health.metrics)
+    return app

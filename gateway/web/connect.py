@@ -1,0 +1,224 @@
+"""Websockets: what a URL asks for, a seat, two legs, and the relay until the end."""
+
+import base64
+import binascii
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from browser_pool.spec import LaunchSpec
+from gateway.errors import Code, GatewayError
+from gateway.records import Kind, Limits, SessionSpec
+from gateway.relay.browser_leg import BrowserUnreachable, dial
+from gateway.relay.relay import relay
+from gateway.session.commands import SessionCommands
+from gateway.session.life import Role
+from gateway.session.registry import Registry
+from gateway.session.session import Session
+from gateway.tenancy.access import Access, Principal, Scope, same
+from gateway.web.door import PRINCIPAL, Door, credential
+from gateway.web.links import links_of
+from gateway.web.sessions import CREDENTIALS, session_id, switch
+from gateway.web.shapes import LaunchBody, checked_flags, mode_of, read, seconds
+
+log = structlog.get_logger()
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+STANDARD_QUERY = frozenset({"launch", "timeout", "headless", "trackingId", "blockAds", "proxyServer", "stealth"})
+
+
+class Connect:
+    """Handlers of everything that is upgraded."""
+
+    def __init__(self, registry: Registry, door: Door, limits: Limits, external_url: str | None) -> None:
+        self._registry = registry
+        self._door = door
+        self._access: Access = door.access
+        self._limits = limits
+        self._external_url = external_url
+
+    async def standard(self, request: web.Request) -> web.StreamResponse:
+        """`/`, `/chromium`, `/chrome`: a browser for this client; with `sessionId` the session that runs."""
+        accept = upgrade(request)
+        principal = self._door.principal(request)
+        if "sessionId" in request.query:
+            check(request, frozenset({"sessionId", "takeover"}))
+            session = await self._registry.session(principal, session_id(request.query["sessionId"]))
+            self._check_auth(session, principal)
+            return await self._drive(request, accept, session)
+        principal.require_create()
+        session = await self._registry.create(standard_spec(request, principal.tenant, self._limits))
+        return await self._drive(request, accept, session)
+
+    async def api(self, request: web.Request) -> web.StreamResponse:
+        """`/session/connect/ID`: an API session, revived if its browser was put away."""
+        accept = upgrade(request)
+        check(request, frozenset({"takeover"}))
+        session = await self._registry.session(request[PRINCIPAL], session_id(request.match_info["key"]))
+        self._check_auth(session, request[PRINCIPAL])
+        return await self._drive(request, accept, session)
+
+    async def reconnect(self, request: web.Request) -> web.StreamResponse:
+        """`/reconnect/ID`: the browser that `reconnect` kept, and only that."""
+        accept = upgrade(request)
+        check(request, frozenset({"takeover"}))
+        key = request.match_info["key"]
+        number = session_id(key)
+        kept = self._registry.live(number)
+        given = credential(request)
+        if kept is not None and kept.reconnect_auth is not None:
+            # With `auth` nothing else opens it, neither the capability in the path nor the tenant's token.
+            if given is None or not same(given, kept.reconnect_auth):
+                raise GatewayError(Code.UNAUTHORIZED, "this browser wants the secret that reconnect was given as auth")
+            return await self._drive(request, accept, kept)
+        principal = self._door.principal(request)
+        record = await self._registry.find(principal, number)
+        if kept is None or kept.browser is None:
+            again = (
+                "; /session/connect/ID revives it" if record.spec.kind is Kind.API and not record.status.ended else ""
+            )
+            raise GatewayError(Code.SESSION_ENDED, f"the browser of session {number} is not kept any more{again}")
+        return await self._drive(request, accept, kept)
+
+    async def debug(self, request: web.Request) -> web.StreamResponse:
+        """`/session/ID/devtools/page/TARGET` and `…/browser/GUID`: a debugging client beside the driver."""
+        accept = upgrade(request)
+        check(request, frozenset())
+        session = await self._registry.session(request[PRINCIPAL], session_id(request.match_info["key"]))
+        return await self._observe(request, accept, session, request.match_info["what"], request.match_info["target"])
+
+    async def debug_anywhere(self, request: web.Request) -> web.StreamResponse:
+        """`/devtools/page/TARGET` and `/devtools/browser/ID`: the same, wherever among the caller's sessions it is."""
+        accept = upgrade(request)
+        check(request, frozenset())
+        what, target = request.match_info["what"], request.match_info["target"]
+        session = await self._registry.with_target(request[PRINCIPAL], what, target)
+        return await self._observe(request, accept, session, what, target)
+
+    async def _drive(self, request: web.Request, accept: str, session: Session) -> web.StreamResponse:
+        takeover = switch(request, "takeover") if "takeover" in request.query else False
+        return await self._sit(request, accept, session, Role.DRIVER, None, takeover)
+
+    async def _observe(
+        self, request: web.Request, accept: str, session: Session, what: str, target: str
+    ) -> web.StreamResponse:
+        if session.browser is None:
+            raise GatewayError(
+                Code.NOT_RUNNING, "the session's browser is put away: connect to the session to revive it"
+            )
+        path = session.browser.path if what == "browser" else f"/devtools/page/{target}"
+        return await self._sit(request, accept, session, Role.OBSERVER, path, False)
+
+    async def _sit(
+        self, request: web.Request, accept: str, session: Session, role: Role, path: str | None, takeover: bool
+    ) -> web.StreamResponse:
+        """Take a seat, connect to Chromium at `path` (None: its browser endpoint), relay until the end."""
+        number = session.record.id
+        with structlog.contextvars.bound_contextvars(session=number, role=role.value):
+            async with session.attach(role, takeover=takeover) as seat:
+                browser = seat.admitted.result()
+                try:
+                    leg = await dial(browser.port, path or browser.path)
+                except BrowserUnreachable as error:
+                    if role is Role.OBSERVER:
+                        raise GatewayError(Code.TARGET_NOT_FOUND, f"there is no such target: {error}") from error
+                    raise GatewayError(Code.BAD_GATEWAY, str(error)) from error
+                links = links_of(request, self._access, self._external_url)
+                commands = SessionCommands(session, seat, self._limits, lambda: links.reconnect(number))
+                log.info("client_connected")
+                await relay(request, accept, leg, commands, evicted=seat.evicted, leave=seat.leave)
+                log.info("client_gone")
+        return web.Response(status=101)
+
+    def _check_auth(self, session: Session, principal: Principal) -> None:
+        """The other roads to a kept standard session must not lead round its `auth`."""
+        if session.record.spec.kind is Kind.STANDARD and session.reconnect_auth is not None:
+            raise GatewayError(Code.UNAUTHORIZED, "this browser wants the secret that reconnect was given as auth")
+        if principal.scope is Scope.RECONNECT:
+            raise GatewayError(Code.FORBIDDEN, "this credential is for /reconnect only")
+
+
+def upgrade(request: web.Request) -> str:
+    """The Sec-WebSocket-Accept for a proper upgrade request (RFC 6455 section 4.2.1); raises GatewayError."""
+    headers = request.headers
+    tokens = {token.strip().lower() for token in headers.get("Connection", "").split(",")}
+    if headers.get("Upgrade", "").lower() != "websocket" or "upgrade" not in tokens:
+        raise GatewayError(Code.UPGRADE_REQUIRED, "this is a websocket: connect with ws:// and a CDP client")
+    if headers.get("Sec-WebSocket-Version") != "13":
+        raise GatewayError(Code.UPGRADE_REQUIRED, "only websocket version 13 is spoken here")
+    key = headers.get("Sec-WebSocket-Key", "")
+    try:
+        nonce = base64.b64decode(key, validate=True)
+    except binascii.Error:
+        nonce = b""
+    if len(nonce) != 16:
+        raise GatewayError(Code.BAD_REQUEST, "Sec-WebSocket-Key: base64 of 16 bytes is wanted")
+    return base64.b64encode(hashlib.sha1(key.encode() + GUID, usedforsecurity=False).digest()).decode()
+
+
+def check(request: web.Request, known: frozenset[str]) -> None:
+    """Refuse a query name that means nothing here (400)."""
+    for name in request.query:
+        if name not in known and name not in CREDENTIALS:
+            raise GatewayError(Code.UNKNOWN_PARAMETER, f"query: there is no parameter {name[:80]!r}")
+
+
+def standard_spec(request: web.Request, tenant: str, limits: Limits) -> SessionSpec:
+    """What a websocket's query asks for; raises GatewayError naming what is wrong."""
+    query = request.query
+    check(request, STANDARD_QUERY | {name for name in query if name.startswith("--")})
+    body = read(LaunchBody, launch_json(query.get("launch")), "launch")
+    if "headless" in query:
+        # The query's word stands over that in `launch`.
+        if query["headless"] not in ("true", "false", "shell", "new", ""):
+            raise GatewayError(Code.BAD_REQUEST, "headless: true, false or shell is wanted")
+        body = body.model_copy(update={"headless": query["headless"] or True})
+    if switch(request, "blockAds"):
+        raise GatewayError(Code.UNSUPPORTED, "blockAds: this gateway does not block ads yet")
+    flags = [name if value == "" else f"{name}={value}" for name, value in query.items() if name.startswith("--")]
+    viewport = body.viewport or body.default_viewport
+    launch = LaunchSpec(
+        mode=mode_of(body.headless),
+        args=checked_flags([*body.args, *flags]),
+        user_agent=body.user_agent,
+        locale=body.locale,
+        timezone=body.timezone,
+        viewport=(viewport.width, viewport.height) if viewport else None,
+        device_scale_factor=viewport.device_scale_factor if viewport else None,
+        proxy_server=query.get("proxyServer"),
+        stealth=body.stealth or switch(request, "stealth"),
+    )
+    if body.accept_insecure_certs or body.ignore_https_errors:
+        launch = replace(launch, args=(*launch.args, "--ignore-certificate-errors"))
+    timeout = query.get("timeout")
+    if timeout is not None and (not timeout.isdigit() or int(timeout) == 0):
+        raise GatewayError(Code.BAD_REQUEST, "timeout: a whole number of ms, at least 1, is wanted")
+    tracking = query.get("trackingId")
+    return SessionSpec(
+        tenant=tenant,
+        kind=Kind.STANDARD,
+        launch=launch,
+        ttl=seconds("timeout", None if timeout is None else int(timeout), limits.ttl_max, limits.ttl_max),
+        keep=0,
+        labels=(("trackingId", tracking[:256]),) if tracking else (),
+    )
+
+
+def launch_json(text: str | None) -> Any:
+    """`launch` as JSON or as base64 of JSON; raises BAD_REQUEST."""
+    if text is None:
+        return {}
+    if not text.lstrip().startswith("{"):
+        try:
+            # Some clients use the URL's alphabet, some leave the padding out, and a + may have become a space.
+            plain = text.replace("-", "+").replace("_", "/").replace(" ", "+").rstrip("=")
+            text = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            raise GatewayError(Code.BAD_REQUEST, "launch: neither JSON nor base64 of JSON") from None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise GatewayError(Code.BAD_REQUEST, f"launch: not JSON: {error}") from None

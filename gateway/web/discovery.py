@@ -1,0 +1,222 @@
+"""Discovery and DevTools as Chromium has them, for one session and over all that the caller may see.
+
+Every URL in an answer leads back through the gateway, with a capability in it.
+"""
+
+import json
+import mimetypes
+import time
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from browser_pool.errors import BrowserFailed
+from browser_pool.spec import LaunchSpec
+from gateway.errors import Code, GatewayError
+from gateway.records import Kind, Limits, SessionSpec
+from gateway.session.registry import Registry
+from gateway.session.session import Session
+from gateway.tenancy.access import Access
+from gateway.web.door import PRINCIPAL
+from gateway.web.links import Links, links_of
+from gateway.web.sessions import CREDENTIALS, check_query, session_id
+
+
+class Discovery:
+    """Handlers of /json and /session/ID/json, and DevTools' own pages. `http` talks to the browsers."""
+
+    def __init__(
+        self, registry: Registry, access: Access, limits: Limits, external_url: str | None, http: aiohttp.ClientSession
+    ) -> None:
+        self._registry = registry
+        self._access = access
+        self._limits = limits
+        self._external_url = external_url
+        self._http = http
+        self._facts: dict[str, bytes] = {}  # /json/version and /json/protocol: the same for every browser
+
+    # --- over all that the caller may see ---
+
+    async def version(self, request: web.Request) -> web.Response:
+        """GET /json/version; its webSocketDebuggerUrl makes a session, or leads to the capability's own."""
+        principal = request[PRINCIPAL]
+        check_query(request, frozenset())
+        facts = json.loads(await self._fact("version"))
+        links = self._links(request)
+        if principal.session is not None:
+            await self._registry.find(principal, principal.session)
+            facts["webSocketDebuggerUrl"] = links.drive(principal.session)
+        else:
+            facts["webSocketDebuggerUrl"] = links.open(principal.tenant, time.time())
+        return web.json_response(facts)
+
+    async def targets(self, request: web.Request) -> web.Response:
+        """GET /json and /json/list: the targets of all running sessions of the caller."""
+        check_query(request, frozenset())
+        found: list[dict[str, Any]] = []
+        for session in self._registry.running(request[PRINCIPAL]):
+            try:
+                found += await self._targets(session, self._links(request))
+            except GatewayError as error:
+                if error.code not in (Code.BAD_GATEWAY, Code.NOT_RUNNING):
+                    raise  # a browser that ended while we looked has no targets; nothing else is passed over
+        return web.json_response(found)
+
+    async def protocol(self, request: web.Request) -> web.Response:
+        """GET /json/protocol."""
+        check_query(request, frozenset())
+        return web.Response(body=await self._fact("protocol"), content_type="application/json")
+
+    async def new(self, request: web.Request) -> web.Response:
+        """PUT /json/new?URL: a tab in the caller's one running session, or in a new one if none runs."""
+        principal = request[PRINCIPAL]
+        running = self._registry.running(principal)
+        if len(running) > 1:
+            raise GatewayError(
+                Code.NOT_RUNNING, "several sessions are running: PUT /session/ID/json/new says which one the tab is for"
+            )
+        if running:
+            return await self._new(request, running[0])
+        principal.require_tenant()
+        spec = SessionSpec(principal.tenant, Kind.API, LaunchSpec(), self._limits.ttl, self._limits.keep, persist=True)
+        return await self._new(request, await self._registry.created(spec))
+
+    async def act(self, request: web.Request) -> web.Response:
+        """GET /json/activate/TARGET and /json/close/TARGET."""
+        check_query(request, frozenset())
+        target = request.match_info["target"]
+        session = await self._registry.with_target(request[PRINCIPAL], "page", target)
+        return web.Response(body=await self._ask(session, f"/json/{request.match_info['action']}/{quote(target)}"))
+
+    # --- of one session ---
+
+    async def session_version(self, request: web.Request) -> web.Response:
+        """GET /session/ID/json/version."""
+        check_query(request, frozenset())
+        session = await self._session(request)
+        facts = json.loads(await self._ask(session, "/json/version"))
+        guid = urlsplit(facts["webSocketDebuggerUrl"]).path.rpartition("/")[2]
+        facts["webSocketDebuggerUrl"] = self._links(request).devtools_socket(session.record.id, f"browser/{guid}")
+        return web.json_response(facts)
+
+    async def session_targets(self, request: web.Request) -> web.Response:
+        """GET /session/ID/json and …/json/list."""
+        check_query(request, frozenset())
+        return web.json_response(await self._targets(await self._session(request), self._links(request)))
+
+    async def session_protocol(self, request: web.Request) -> web.Response:
+        """GET /session/ID/json/protocol."""
+        check_query(request, frozenset())
+        body = await self._ask(await self._session(request), "/json/protocol")
+        return web.Response(body=body, content_type="application/json")
+
+    async def session_new(self, request: web.Request) -> web.Response:
+        """PUT /session/ID/json/new?URL."""
+        return await self._new(request, await self._session(request))
+
+    async def session_act(self, request: web.Request) -> web.Response:
+        """GET /session/ID/json/activate/TARGET and …/close/TARGET."""
+        check_query(request, frozenset())
+        action, target = request.match_info["action"], request.match_info["target"]
+        return web.Response(body=await self._ask(await self._session(request), f"/json/{action}/{quote(target)}"))
+
+    async def frontend(self, request: web.Request) -> web.StreamResponse:
+        """GET /session/ID/devtools/…: Chromium's own DevTools.
+
+        A page without a target to look at, or without the capability in its path (which its scripts and
+        its websocket need), is redirected to where it has both.
+        """
+        session = await self._session(request)
+        key, path = request.match_info["key"], request.match_info["path"]
+        links = self._links(request)
+        has_target = "ws" in request.query or "wss" in request.query
+        if path.endswith(".html") and ("." not in key or not has_target):
+            if has_target:
+                query = "&".join(part for part in request.query_string.split("&") if not _is_credential(part))
+                raise web.HTTPFound(f"{links.devtools_page(session.record.id, page=path)}?{query}")
+            listed = json.loads(await self._ask(session, "/json/list"))
+            pages = [target["id"] for target in listed if target["type"] == "page"]
+            if not pages:
+                raise GatewayError(Code.TARGET_NOT_FOUND, "the session has no page to look at")
+            raise web.HTTPFound(links.devtools_page(session.record.id, pages[0], path))
+        body = await self._ask(session, f"/devtools/{quote(path)}")
+        # One build of Chromium has the same files always: a second window need not load them again.
+        headers = {"Cache-Control": "private, max-age=3600"}
+        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        return web.Response(body=body, content_type=kind, headers=headers)
+
+    # --- within ---
+
+    def _links(self, request: web.Request) -> Links:
+        return links_of(request, self._access, self._external_url)
+
+    async def _session(self, request: web.Request) -> Session:
+        key = session_id(request.match_info["key"])
+        record = await self._registry.find(request[PRINCIPAL], key)
+        live = self._registry.live(key)
+        if live is None or live.browser is None:
+            if record.status.ended:
+                raise GatewayError(Code.SESSION_ENDED, f"session {key} has ended: {record.reason or record.status}")
+            raise GatewayError(Code.NOT_RUNNING, f"the browser of session {key} is put away: connect to revive it")
+        return live
+
+    async def _targets(self, session: Session, links: Links) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(await self._ask(session, "/json/list"))
+        return [_rewritten(target, session, links) for target in found]
+
+    async def _new(self, request: web.Request, session: Session) -> web.Response:
+        # As with Chromium the whole query is the URL, but for a credential of ours.
+        parts = [part for part in request.query_string.split("&") if not _is_credential(part)]
+        url = unquote("&".join(parts)) or "about:blank"
+        target = json.loads(await self._ask(session, f"/json/new?{quote(url, safe='')}", method="PUT"))
+        return web.json_response(_rewritten(target, session, self._links(request)))
+
+    async def _fact(self, name: str) -> bytes:
+        """/json/version or /json/protocol of a default browser: one is started for it, once."""
+        if name not in self._facts:
+            try:
+                async with self._registry.means.pool.lease(LaunchSpec()) as browser:
+                    for each in ("version", "protocol"):
+                        self._facts[each] = await self._fetch(browser.port, f"/json/{each}")
+            except BrowserFailed as error:
+                raise GatewayError(Code.BROWSER_FAILED, str(error)) from error
+        return self._facts[name]
+
+    async def _ask(self, session: Session, path: str, method: str = "GET") -> bytes:
+        """What the session's browser answers; raises TARGET_NOT_FOUND for its 404."""
+        browser = session.browser
+        if browser is None:
+            raise GatewayError(Code.NOT_RUNNING, "the session's browser is put away: connect to revive it")
+        return await self._fetch(browser.port, path, method)
+
+    async def _fetch(self, port: int, path: str, method: str = "GET") -> bytes:
+        try:
+            async with self._http.request(method, URL(f"http://127.0.0.1:{port}{path}", encoded=True)) as answer:
+                body = await answer.read()
+        except aiohttp.ClientError as error:
+            raise _unreachable(error) from error
+        if answer.status == 404:
+            raise GatewayError(Code.TARGET_NOT_FOUND, body.decode(errors="replace"))
+        if answer.status != 200:
+            raise GatewayError(Code.BAD_GATEWAY, f"the browser answered {answer.status}")
+        return body
+
+
+def _rewritten(target: dict[str, Any], session: Session, links: Links) -> dict[str, Any]:
+    """A target as Chromium lists it, its URLs leading through us."""
+    number, kind = session.record.id, "browser" if target.get("type") == "browser" else "page"
+    path = f"{kind}/{target['id']}"
+    target = {**target, "sessionId": number, "devtoolsFrontendUrl": links.devtools_page(number, target["id"])}
+    target["webSocketDebuggerUrl"] = links.devtools_socket(number, path)
+    return target
+
+
+def _is_credential(part: str) -> bool:
+    return part.partition("=")[0] in CREDENTIALS
+
+
+def _unreachable(error: aiohttp.ClientError) -> GatewayError:
+    return GatewayError(Code.BAD_GATEWAY, f"the browser does not answer: {type(error).__name__}")

@@ -1,0 +1,274 @@
+"""The REST lifecycle of sessions: create, look at, change, save, stop, restore."""
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from gateway.errors import Code, GatewayError
+from gateway.records import Kind, Limits, SessionId, SessionRecord, SessionSpec, Status, is_session_id
+from gateway.session.commands import instant
+from gateway.session.registry import Registry
+from gateway.snapshot.document import ContextDocument, parse
+from gateway.snapshot.vault import SnapshotInfo
+from gateway.store.base import Query
+from gateway.tenancy.access import Access, Principal
+from gateway.web.door import PRINCIPAL
+from gateway.web.links import Links, links_of
+from gateway.web.shapes import AmendBody, RestoreBody, RestoreFrom, SessionBody, read, seconds, session_spec
+
+LIST_QUERY = frozenset({"status", "name", "label", "cursor", "limit"})
+CREDENTIALS = frozenset({"token", "apiKey"})
+
+
+class Sessions:
+    """Handlers of /session and /sessions."""
+
+    def __init__(self, registry: Registry, access: Access, limits: Limits, external_url: str | None) -> None:
+        self._registry = registry
+        self._access = access
+        self._limits = limits
+        self._external_url = external_url
+
+    async def create(self, request: web.Request) -> web.Response:
+        """POST /session."""
+        principal = request[PRINCIPAL]
+        principal.require_tenant()
+        check_query(request, frozenset())
+        body = read(SessionBody, await json_body(request), "body")
+        spec = session_spec(body, principal.tenant, self._limits)
+        context = None
+        if body.context is not None and body.restore is not None:
+            raise GatewayError(Code.BAD_REQUEST, "body: context and restore exclude each other")
+        if body.context is not None:
+            context = parse(body.context)
+        if body.restore is not None:
+            wanted = body.restore if isinstance(body.restore, RestoreFrom) else RestoreFrom(session=body.restore)
+            source = await self._registry.source(principal, session_id(wanted.session), wanted.snapshot)
+            spec = replace(spec, source=source)
+        return await self._created(request, spec, context)
+
+    async def restore(self, request: web.Request) -> web.Response:
+        """POST /session/ID/restore: as that session was, with what the body changes."""
+        principal = request[PRINCIPAL]
+        check_query(request, frozenset())
+        body = read(RestoreBody, await json_body(request), "body")
+        key = session_id(request.match_info["key"])
+        source = await self._registry.source(principal, key, body.snapshot)
+        spec = (await self._registry.find(principal, key)).spec
+        limits = self._limits
+        spec = replace(
+            spec,
+            kind=Kind.API,
+            persist=True,
+            source=source,
+            name=body.name,
+            ttl=seconds("ttl", body.ttl, spec.ttl if spec.kind is Kind.API else limits.ttl, limits.ttl_max),
+            keep=seconds(
+                "processKeepAlive",
+                body.process_keep_alive,
+                spec.keep if spec.kind is Kind.API else limits.keep,
+                limits.ttl_max,
+            ),
+            labels=spec.labels if body.labels is None else tuple(sorted(body.labels.items())),
+        )
+        return await self._created(request, spec, None)
+
+    async def show(self, request: web.Request) -> web.Response:
+        """GET /session/ID."""
+        check_query(request, frozenset())
+        record = await self._registry.find(request[PRINCIPAL], session_id(request.match_info["key"]))
+        return web.json_response(self._shape(request, record))
+
+    async def page(self, request: web.Request) -> web.Response:
+        """GET /sessions."""
+        principal = request[PRINCIPAL]
+        principal.require_tenant()
+        page = await self._registry.page(list_query(request, principal))
+        return web.json_response(
+            {
+                "sessions": [self._shape(request, record) for record in page.records],
+                "nextCursor": page.next_cursor,
+            }
+        )
+
+    async def amend(self, request: web.Request) -> web.Response:
+        """PATCH /session/ID."""
+        check_query(request, frozenset())
+        body = read(AmendBody, await json_body(request), "body")
+        ceiling = self._limits.ttl_max
+        record = await self._registry.amend(
+            request[PRINCIPAL],
+            session_id(request.match_info["key"]),
+            ttl=None if body.ttl is None else seconds("ttl", body.ttl, 0, ceiling),
+            keep=None
+            if body.process_keep_alive is None
+            else seconds("processKeepAlive", body.process_keep_alive, 0, ceiling),
+            labels=None if body.labels is None else tuple(sorted(body.labels.items())),
+        )
+        return web.json_response(self._shape(request, record))
+
+    async def stop(self, request: web.Request) -> web.Response:
+        """DELETE /session/ID: replies when the context is on disk and the browser is gone."""
+        check_query(request, frozenset({"force", "purge"}))
+        record = await self._registry.stop(
+            request[PRINCIPAL],
+            session_id(request.match_info["key"]),
+            force=switch(request, "force"),
+            purge=switch(request, "purge"),
+        )
+        return web.json_response(self._shape(request, record))
+
+    async def snapshot(self, request: web.Request) -> web.Response:
+        """POST /session/ID/snapshot: saves the context now, the browser runs on."""
+        check_query(request, frozenset())
+        principal, key = request[PRINCIPAL], session_id(request.match_info["key"])
+        record = await self._registry.find(principal, key)
+        if not record.status.running:
+            raise GatewayError(Code.NOT_RUNNING, f"session {key} is {record.status}: what it saved is listed already")
+        session = await self._registry.session(principal, key)
+        info = await session.snapshot("asked for")
+        return web.json_response(_snapshot(info), status=201)
+
+    async def snapshots(self, request: web.Request) -> web.Response:
+        """GET /session/ID/snapshots."""
+        check_query(request, frozenset())
+        key = session_id(request.match_info["key"])
+        await self._registry.find(request[PRINCIPAL], key)
+        found = await self._registry.means.vault.list(key)
+        return web.json_response({"snapshots": [_snapshot(info) for info in found]})
+
+    async def context(self, request: web.Request) -> web.Response:
+        """GET /session/ID/context: of the running browser, else what was saved last."""
+        check_query(request, frozenset({"format"}))
+        form = request.query.get("format", "native")
+        if form != "native":
+            raise GatewayError(Code.UNSUPPORTED, f"format: {form[:40]!r} is not there yet; native is")
+        principal, key = request[PRINCIPAL], session_id(request.match_info["key"])
+        record = await self._registry.find(principal, key)
+        if record.status.running:
+            document = await (await self._registry.session(principal, key)).context()
+        else:
+            source = await self._registry.source(principal, key)
+            document = await self._registry.means.vault.load_document(source.session, source.version)
+        return web.json_response(document.to_json())
+
+    async def _created(self, request: web.Request, spec: SessionSpec, context: ContextDocument | None) -> web.Response:
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            record = (await self._registry.created(spec, context)).record
+        else:
+            if not 1 <= len(key) <= 255:
+                raise GatewayError(Code.BAD_REQUEST, "Idempotency-Key: 1 to 255 characters are wanted")
+            body = await request.read()
+            fingerprint = hashlib.sha256(request.path.encode() + b"\0" + body).hexdigest()
+            record = await self._registry.created_once(spec, context, key, fingerprint)
+        return web.json_response(self._shape(request, record), status=201)
+
+    def _shape(self, request: web.Request, record: SessionRecord) -> dict[str, Any]:
+        return shape(record, links_of(request, self._access, self._external_url))
+
+
+async def json_body(request: web.Request) -> object:
+    """The body as JSON; an empty one is an empty object. Raises BAD_REQUEST, or 413 from aiohttp."""
+    raw = await request.read()
+    if not raw.strip():
+        return {}
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise GatewayError(Code.BAD_REQUEST, f"body: not JSON: {error}") from None
+
+
+def check_query(request: web.Request, known: frozenset[str]) -> None:
+    """Refuse a query name that means nothing here (400)."""
+    for name in request.query:
+        if name not in known and name not in CREDENTIALS:
+            raise GatewayError(Code.UNKNOWN_PARAMETER, f"query: there is no parameter {name[:80]!r}")
+
+
+def switch(request: web.Request, name: str) -> bool:
+    """A query parameter that is true, false or absent."""
+    value = request.query.get(name, "false").lower()
+    if value not in ("true", "false", "1", "0", ""):
+        raise GatewayError(Code.BAD_REQUEST, f"{name}: true or false is wanted")
+    return value in ("true", "1", "")
+
+
+def session_id(key: str) -> SessionId:
+    """The id in a path: `ID` or the capability `ID.MAC`. Raises SESSION_NOT_FOUND for what cannot be one."""
+    text = key.partition(".")[0].lower()
+    if not is_session_id(text):
+        raise GatewayError(Code.SESSION_NOT_FOUND, f"there is no session {key[:80]!r}")
+    return SessionId(text)
+
+
+def list_query(request: web.Request, principal: Principal) -> Query:
+    """The query of GET /sessions; raises GatewayError naming what is wrong."""
+    check_query(request, LIST_QUERY)
+    query = request.query
+    status = query.get("status")
+    if status is not None and status not in Status.__members__.values():
+        raise GatewayError(Code.BAD_REQUEST, f"status: one of {', '.join(Status)} is wanted")
+    limit = query.get("limit", "100")
+    if not limit.isdigit() or not 1 <= int(limit) <= 1000:
+        raise GatewayError(Code.BAD_REQUEST, "limit: 1 to 1000 is wanted")
+    labels = []
+    for label in query.getall("label", []):
+        key, colon, value = label.partition(":")
+        if not colon:
+            raise GatewayError(Code.BAD_REQUEST, "label: key:value is wanted")
+        labels.append((key, value))
+    cursor = query.get("cursor")
+    return Query(
+        principal.tenant,
+        None if status is None else Status(status),
+        query.get("name"),
+        tuple(labels),
+        None if cursor is None else session_id(cursor),
+        int(limit),
+    )
+
+
+def shape(record: SessionRecord, links: Links) -> dict[str, Any]:
+    """A session as the native dialect shows it; times in ms, instants ISO 8601 UTC."""
+    spec, api = record.spec, record.spec.kind is Kind.API
+    ended = record.status.ended
+    return {
+        "id": record.id,
+        "kind": spec.kind.value,
+        "status": record.status.value,
+        "reason": record.reason,
+        "name": spec.name,
+        "connect": None if ended else links.connect(record.id) if api else links.drive(record.id),
+        "stop": links.stop(record.id),
+        "devtools": links.devtools_page(record.id) if record.status.running else None,
+        "ttl": int(spec.ttl * 1000),
+        "processKeepAlive": int(spec.keep * 1000),
+        "persist": spec.persist,
+        "headless": {"headless": True, "headed": False}.get(spec.launch.mode.value, spec.launch.mode.value),
+        "stealth": spec.launch.stealth,
+        "labels": dict(spec.labels),
+        "createdAt": instant(record.created_at),
+        "expiresAt": instant(record.expires_at),
+        "lastUsedAt": None if record.last_used_at is None else instant(record.last_used_at),
+        "endedAt": None if record.ended_at is None else instant(record.ended_at),
+        "connections": record.connections,
+        "snapshot": None
+        if record.snapshot is None or record.snapshot_at is None
+        else {"version": record.snapshot, "createdAt": record.snapshot_at},
+        "restoredFrom": None
+        if spec.source is None
+        else {"session": spec.source.session, "snapshot": spec.source.version},
+    }
+
+
+def _snapshot(info: SnapshotInfo) -> dict[str, Any]:
+    return {
+        "version": info.version,
+        "createdAt": info.created_at,
+        "bytes": info.bytes,
+        "reason": info.reason,
+    }

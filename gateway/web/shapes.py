@@ -1,0 +1,207 @@
+"""The native dialect's shapes: what callers may send, checked once, and what they get. Nothing here has effects."""
+
+import re
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from browser_pool.command_line import FlagRefused, check_flag
+from browser_pool.spec import LaunchSpec, Mode
+from gateway.errors import Code, GatewayError
+from gateway.records import Kind, Limits, SessionSpec
+
+Milliseconds = Annotated[int, Field(gt=0, strict=True)]
+Label = Annotated[str, Field(max_length=256)]
+Headless = bool | Literal["shell", "new", "true", "false"]
+# Characters that could not stand in a header or in an argv without doing harm.
+Plain = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+# pydantic names the branch of a union in an error's path, which means nothing to a caller.
+_BRANCH = re.compile(r"^(?:bool|str|literal\[|function-)|Body$|^RestoreFrom$")
+
+
+class Shape(BaseModel):
+    """camelCase outside, unknown fields refused by name."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+
+S = TypeVar("S", bound=Shape)
+
+
+class Viewport(Shape):
+    """CSS pixels."""
+
+    width: Annotated[int, Field(ge=1, le=16384)]
+    height: Annotated[int, Field(ge=1, le=16384)]
+    device_scale_factor: Annotated[float, Field(gt=0, le=8)] | None = None
+
+
+class IdentityBody(Shape):
+    """Who the browser says it is."""
+
+    user_agent: Plain | None = None
+    locale: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] | None = None
+    timezone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+/-]{1,64}$")] | None = None
+    viewport: Viewport | None = None
+    device_scale_factor: Annotated[float, Field(gt=0, le=8)] | None = None
+    geolocation: dict[str, float] | None = None
+    extra_headers: dict[str, str] | None = None
+
+
+class ProxyBody(Shape):
+    """A proxy for the whole browser."""
+
+    server: Annotated[str, Field(pattern=r"^(?:(?:https?|socks[45]?)://)?[^\s/@,;=]+$", max_length=512)]
+    username: str | None = None
+    password: str | None = None
+    bypass: Plain | None = None
+
+
+class EgressBody(Shape):
+    """Where the browser may go."""
+
+    allow: list[str] = []
+    deny: list[str] = []
+
+
+class LaunchBody(Shape):
+    """`launch` of a websocket's query: how the browser is started."""
+
+    headless: Headless = True
+    args: list[str] = []
+    stealth: bool = False
+    viewport: Viewport | None = None
+    default_viewport: Viewport | None = None
+    user_agent: Plain | None = None
+    locale: str | None = None
+    timezone: str | None = None
+    accept_insecure_certs: bool = False
+    ignore_https_errors: Annotated[bool, Field(alias="ignoreHTTPSErrors")] = False
+
+
+class RestoreFrom(Shape):
+    """A session's snapshot; without a version the last one."""
+
+    session: str
+    snapshot: Annotated[int, Field(ge=1)] | None = None
+
+
+class SessionBody(Shape):
+    """`POST /session`. Times in ms."""
+
+    ttl: Milliseconds | None = None
+    process_keep_alive: Annotated[int, Field(ge=0, strict=True)] | None = None
+    persist: bool = True
+    name: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    restore: str | RestoreFrom | None = None
+    context: dict[str, Any] | None = None
+    identity: str | IdentityBody | None = None
+    stealth: bool = False
+    headless: Headless = True
+    args: list[str] = []
+    proxy: ProxyBody | None = None
+    egress: EgressBody | None = None
+    url: Annotated[str, Field(max_length=8192, pattern=r"^(?:https?://|about:blank|data:)")] | None = None
+    labels: Annotated[dict[Annotated[str, Field(min_length=1, max_length=64)], Label], Field(max_length=32)] = {}
+
+
+class RestoreBody(Shape):
+    """`POST /session/ID/restore`: what is left out stays as ID had it."""
+
+    snapshot: Annotated[int, Field(ge=1)] | None = None
+    ttl: Milliseconds | None = None
+    process_keep_alive: Annotated[int, Field(ge=0, strict=True)] | None = None
+    name: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    labels: dict[str, Label] | None = None
+
+
+class AmendBody(Shape):
+    """`PATCH /session/ID`."""
+
+    ttl: Milliseconds | None = None
+    process_keep_alive: Annotated[int, Field(ge=0, strict=True)] | None = None
+    labels: dict[str, Label] | None = None
+
+
+def read(shape: type[S], value: object, where: str) -> S:
+    """`value` as a `shape`; raises UNKNOWN_FIELD or BAD_REQUEST naming the field. `where` is what it stands in."""
+    try:
+        return shape.model_validate(value)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        # Of a union's branches the one that was meant is the one that got as far as a field's name.
+        first = next((item for item in found if item["type"] == "extra_forbidden"), found[0])
+        path = ".".join(str(part) for part in first["loc"] if not _BRANCH.search(str(part)))
+        if first["type"] == "extra_forbidden":
+            raise GatewayError(Code.UNKNOWN_FIELD, f"{where}: there is no field {path!r}") from None
+        raise GatewayError(Code.BAD_REQUEST, f"{where}: {path or 'the whole'}: {first['msg']}") from None
+
+
+def session_spec(body: SessionBody, tenant: str, limits: Limits) -> SessionSpec:
+    """The spec of an API session; raises GatewayError for what cannot be had."""
+    identity = body.identity
+    if isinstance(identity, str):
+        raise _unsupported("identity", "stored identities are not there yet; give it inline")
+    identity = identity or IdentityBody()
+    if identity.geolocation is not None or identity.extra_headers is not None:
+        raise _unsupported("identity", "geolocation and extraHeaders cannot be held for every client yet")
+    if body.egress is not None and (body.egress.allow or body.egress.deny):
+        raise _unsupported("egress", "this gateway does not guard what browsers reach yet")
+    proxy = body.proxy
+    if proxy is not None and (proxy.username or proxy.password):
+        raise _unsupported("proxy", "proxies that want a user name are not supported yet")
+    viewport = identity.viewport
+    launch = LaunchSpec(
+        mode=mode_of(body.headless),
+        args=checked_flags(body.args),
+        user_agent=identity.user_agent,
+        locale=identity.locale,
+        timezone=identity.timezone,
+        viewport=(viewport.width, viewport.height) if viewport else None,
+        device_scale_factor=identity.device_scale_factor or (viewport.device_scale_factor if viewport else None),
+        proxy_server=proxy.server if proxy else None,
+        proxy_bypass=proxy.bypass if proxy else None,
+        stealth=body.stealth,
+    )
+    return SessionSpec(
+        tenant=tenant,
+        kind=Kind.API,
+        launch=launch,
+        ttl=seconds("ttl", body.ttl, limits.ttl, limits.ttl_max),
+        keep=seconds("processKeepAlive", body.process_keep_alive, limits.keep, limits.ttl_max),
+        persist=body.persist,
+        name=body.name,
+        url=body.url,
+        labels=tuple(sorted(body.labels.items())),
+    )
+
+
+def seconds(name: str, given: int | None, default: float, ceiling: float) -> float:
+    """Milliseconds from a caller as seconds; raises BAD_REQUEST above the ceiling."""
+    if given is None:
+        return min(default, ceiling)
+    if given / 1000 > ceiling:
+        raise GatewayError(Code.BAD_REQUEST, f"{name}: at most {int(ceiling * 1000)} ms is allowed here")
+    return given / 1000
+
+
+def mode_of(headless: Headless) -> Mode:
+    """Puppeteer's `headless`."""
+    if headless == "shell":
+        return Mode.SHELL
+    return Mode.HEADED if headless in (False, "false") else Mode.HEADLESS
+
+
+def checked_flags(flags: list[str]) -> tuple[str, ...]:
+    """Chromium flags from a caller; raises FLAG_REFUSED naming the first that is not allowed."""
+    try:
+        return tuple(check_flag(flag) for flag in flags)
+    except FlagRefused as error:
+        raise GatewayError(Code.FLAG_REFUSED, str(error)) from None
+
+
+def _unsupported(field: str, why: str) -> GatewayError:
+    return GatewayError(Code.UNSUPPORTED, f"{field}: {why}")
