@@ -98,6 +98,21 @@ def _end(group: int, strays: list[int]) -> None:
     with suppress(ChildProcessError):  # raised when no child of the group is left
         while True:
             os.waitpid(-group, 0)
+    for child in _dead_handlers():
+        with suppress(ChildProcessError):  # another browser's end was faster
+            os.waitpid(child, 0)
+
+
+def _dead_handlers() -> list[int]:
+    """Crashpad handlers that ended with their browser and were orphaned to us: zombies, so without a command line."""
+    found = []
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # the thread has ended, or this kernel lists no children
+            for child in (thread / "children").read_text().split():
+                _, _, rest = Path(f"/proc/{child}/stat").read_text().partition("(chrome_crashpad")
+                if rest.rpartition(")")[2].split()[:1] == ["Z"]:
+                    found.append(int(child))
+    return found
 
 
 def processes_of(root: Path) -> list[int]:
