@@ -144,9 +144,8 @@ def _detach(state: State, seat: SeatId, now: float, terms: Terms) -> Step:
         case Suspending(waiting=waiting):
             return replace(state, waiting=tuple(entry for entry in waiting if entry[0] != seat)), ()
         case Attached(driver, observers, keep) if driver == seat:
-            if keep > 0:
-                return Detached(observers, now + keep), ()
-            return _put_away(state, Cause.CLIENT_LEFT, terms)
+            alone = Detached(observers, now + keep)
+            return (alone, ()) if keep > 0 else _put_away(alone, Cause.CLIENT_LEFT, terms)
         case Attached() | Detached() if seat in state.observers:
             return replace(state, observers=state.observers - {seat}), ()
     return state, ()

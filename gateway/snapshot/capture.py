@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone, Params
+from gateway.errors import GatewayError
 from gateway.snapshot.blank import BlankPage, WrongOrigin, address, blank_page
 from gateway.snapshot.document import ContextDocument, Cookie, OriginState, Tab, cookie, origin_of
 from gateway.snapshot.origins import known_origins
@@ -65,9 +66,9 @@ async def capture(
     storage. Limits in seconds. Raises DevToolsError and DevToolsGone when the browser itself does not answer.
     """
     deadline = asyncio.get_running_loop().time() + limit
-    jar = [_cookie(value) for value in (await devtools.send("Storage.getCookies", timeout=limit))["cookies"]]
-    readings = await _targets(devtools, limit)
     storage = _Storage()
+    jar = _cookies((await devtools.send("Storage.getCookies", timeout=limit))["cookies"], storage.lost)
+    readings = await _targets(devtools, limit)
     async with asyncio.TaskGroup() as group:
         for reading in readings:
             group.create_task(_read_target(devtools, reading, storage, target_limit))
@@ -82,15 +83,24 @@ async def capture(
     wanted = [origin for origin in dict.fromkeys((*opened, *known)) if origin and origin not in storage.read]
     await _read_unopened(devtools, wanted, storage, target_limit, deadline)
     return ContextDocument(
-        cookies=tuple(jar),
+        cookies=jar,
         origins=tuple(state for _, state in sorted(storage.read.items()) if state.local_storage or state.databases),
         tabs=_tabs(pages, readings),
         missing=tuple(storage.lost),
     )
 
 
-def _cookie(value: Params) -> Cookie:
-    return cookie({**value, "partitionKey": value.get("partitionKey")}, "cookie")
+def _cookies(values: Sequence[Params], lost: list[str]) -> tuple[Cookie, ...]:
+    found = []
+    for value in values:
+        if value.get("partitionKeyOpaque"):  # without its key it would become everybody's cookie
+            lost.append(f"cookie {value['name']} of {value['domain']}: its partition has no name")
+            continue
+        try:
+            found.append(cookie(value, "it"))
+        except GatewayError as error:
+            lost.append(f"cookie {value['name']} of {value['domain']}: {error.message}")
+    return tuple(found)
 
 
 def _plain(url: str) -> str:
@@ -165,7 +175,9 @@ async def _read_frame(
     # Only a main frame's storage is the origin's own for certain; a frame's may be partitioned.
     if main and reading.ours and origin not in storage.read and origin not in storage.reading:
         storage.reading.add(origin)
-        storage.add(origin, await run(devtools, session, "dump", STORAGE_LIMIT, context=context, timeout=limit))
+        # Less than the limit, so that what could be read in time arrives in time.
+        bounds = (STORAGE_LIMIT, limit * 600)
+        storage.add(origin, await run(devtools, session, "dump", *bounds, context=context, timeout=limit))
 
 
 async def _read_unopened(
@@ -189,7 +201,7 @@ async def _read_origin(page: BlankPage, origin: str, storage: _Storage, limit: f
     with suppress(*FAILURES):
         async with asyncio.timeout(limit):
             await page.visit(origin, timeout=limit)
-            storage.add(origin, await page.run("dump", STORAGE_LIMIT, timeout=limit))
+            storage.add(origin, await page.run("dump", STORAGE_LIMIT, limit * 600, timeout=limit))
 
 
 def _tabs(pages: Sequence[_Reading], readings: Sequence[_Reading]) -> tuple[Tab, ...]:
@@ -205,4 +217,5 @@ def _tabs(pages: Sequence[_Reading], readings: Sequence[_Reading]) -> tuple[Tab,
     # A browser without windows shows every page as visible; then the focus decides, then the youngest page.
     # If no page that answers is visible, it is one that does not.
     active = max(pages, key=lambda r: (r.visible, r.failed, r.focus, r.order), default=None)
-    return tuple(Tab(address(page.url), page is active, sessions[id(page)]) for page in pages)
+    # A popup that has not been anywhere yet has no url.
+    return tuple(Tab(address(page.url) or "about:blank", page is active, sessions[id(page)]) for page in pages)

@@ -144,11 +144,11 @@
     });
 
   // `upgrade(database, request)` makes the schema; without it a database that is not there is not made.
-  function open(name, version, upgrade) {
+  function open(name, version, upgrade, limit = OPEN_TIMEOUT) {
     return new Promise((resolve, reject) => {
       const request = version === undefined ? indexedDB.open(name) : indexedDB.open(name, version);
       let late = false;
-      const timer = setTimeout(() => { late = true; reject(new Error("could not be opened in time")); }, OPEN_TIMEOUT);
+      const timer = setTimeout(() => { late = true; reject(new Error("could not be opened in time")); }, limit);
       request.onupgradeneeded = (event) => {
         if (late || !upgrade || event.oldVersion !== 0) request.transaction.abort();
         else upgrade(request.result);
@@ -181,6 +181,7 @@
     };
     let range, failures = 0, reason;
     for (;;) {
+      if (performance.now() > budget.until) { lost.push(`${at}: more than can be read in time`); return schema; }
       const source = database.transaction(name).objectStore(name);
       const [keys, values] = await Promise.all([done(source.getAllKeys(range, BATCH)), done(source.getAll(range, BATCH))]);
       for (let i = 0; i < keys.length; i++) {
@@ -198,12 +199,12 @@
     return schema;
   }
 
-  async function readDatabases(limit, lost) {
-    const databases = [], budget = { left: limit };
+  async function readDatabases(budget, lost) {
+    const databases = [];
     for (const { name, version } of await indexedDB.databases()) {
       let database;
       try {
-        database = await open(name);
+        database = await open(name, undefined, undefined, Math.min(OPEN_TIMEOUT, budget.until - performance.now()));
         const stores = [];
         for (const store of database.objectStoreNames) stores.push(await readStore(database, store, budget, lost));
         databases.push({ name, version: database.version ?? version, stores });
@@ -232,10 +233,11 @@
       const visible = document.visibilityState === "visible";
       return JSON.stringify({ origin: location.origin, visible, focus: document.hasFocus(), sessionStorage: stored });
     },
-    // {"origin", "localStorage": [[name, value]], "indexedDB": [...], "lost": [words]}; `limit` in characters
-    async dump(limit) {
+    // {"origin", "localStorage": [[name, value]], "indexedDB": [...], "lost": [words]}, of IndexedDB no more than
+    // `size` characters and what can be read in `time` ms.
+    async dump(size, time) {
       const lost = [];
-      const indexed = await readDatabases(limit, lost);
+      const indexed = await readDatabases({ left: size, until: performance.now() + time }, lost);
       return JSON.stringify({ origin: location.origin, localStorage: items(localStorage), indexedDB: indexed, lost });
     },
     // Once the frames are in, too.

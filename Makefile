@@ -1,0 +1,65 @@
+# make run    set everything up and serve on 127.0.0.1:3000
+# make test   set everything up and run the tests
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+
+.PHONY: run test setup setup-test check format clean
+
+run: $(VENV)/.browser
+	@exec $(BIN)/cdp-gateway serve $(ARGS)
+
+test: setup-test
+	$(BIN)/pytest $(ARGS)
+
+check: setup-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+setup: $(VENV)/.browser
+
+setup-test: $(VENV)/.dev $(VENV)/.browser tests/clients/node_modules/.installed
+
+# Debian and Ubuntu ship Python without what makes virtual environments; it is installed where we may.
+$(VENV)/bin/python:
+	@echo "making a virtual environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with make PYTHON=…"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
+		rm -rf $(VENV); echo "installing python3-venv"; \
+		if [ $$(id -u) = 0 ]; then S=; else S="sudo -n"; fi; \
+		$$S apt-get update -qq && $$S apt-get install -y -qq python3-venv >/dev/null && $(PYTHON) -m venv $(VENV); } \
+		|| { rm -rf $(VENV); echo "no virtual environment could be made: install python3-venv and try again"; exit 1; }
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "installing the package"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.installed
+	@$(BIN)/cdp-gateway install-browser
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	@echo "installing what the tests need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+# The real clients are Node programs.
+tests/clients/node_modules/.installed: tests/clients/package-lock.json
+	@command -v npm >/dev/null || { \
+		echo "installing Node.js"; \
+		if [ $$(id -u) = 0 ]; then S=; else S="sudo -n"; fi; \
+		$$S apt-get update -qq && $$S apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; } \
+		|| { echo "the tests' clients need Node.js 18 or newer with npm: install it and try again"; exit 1; }
+	@echo "installing the test clients"
+	@cd tests/clients && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+clean:
+	rm -rf $(VENV) tests/clients/node_modules build *.egg-info .mypy_cache .ruff_cache
