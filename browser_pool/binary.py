@@ -4,6 +4,8 @@ import asyncio
 import os
 import re
 import shutil
+import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +34,7 @@ PLAYWRIGHT = {
     Mode.HEADLESS: ("chromium-*/chrome-linux*/chrome",),
     Mode.SHELL: ("chromium_headless_shell-*/chrome-*/headless_shell", "chromium_headless_shell-*/*/chrome-*-shell"),
 }
+VERSION_TIMEOUT = 10.0  # seconds
 ADVICE = "install one with `cdp-gateway install-browser`, or name it with --browser PATH"
 
 
@@ -82,20 +85,27 @@ class Binaries:
 
 async def read_version(path: Path) -> str:
     """What `PATH --version` prints, the number only. Raises BrowserMissing."""
-    process = await asyncio.create_subprocess_exec(
-        str(path),
-        "--version",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
     try:
-        async with asyncio.timeout(10):
+        process = await asyncio.create_subprocess_exec(
+            str(path),
+            "--version",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise BrowserMissing(f"{path} cannot be run: {error.strerror}: {ADVICE}") from error
+    try:
+        async with asyncio.timeout(VERSION_TIMEOUT):
             output, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
+    except BaseException as error:
+        with suppress(ProcessLookupError):  # it ended meanwhile
+            os.killpg(process.pid, signal.SIGKILL)  # it may be a script: what it started goes with it
         await process.wait()
-        raise BrowserMissing(f"{path} --version did not answer within 10 s") from None
+        if isinstance(error, TimeoutError):
+            raise BrowserMissing(f"{path} --version did not answer within {VERSION_TIMEOUT:g} s") from None
+        raise
     match = re.search(rb"\d+\.\d+\.\d+\.\d+", output)
     if match is None:
         raise BrowserMissing(f"{path} --version gave no version: {output.decode(errors='replace').strip()[:400]}")

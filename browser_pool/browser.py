@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from browser_pool.binary import Binaries
 from browser_pool.command_line import command_line, plain_user_agent
@@ -39,11 +40,25 @@ class Browser:
     started: float = field(default_factory=time.time)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     reason: str = ""
+    pages: dict[str, str] = field(default_factory=dict)  # open pages, oldest first: target id to URL
+    visited: set[str] = field(default_factory=set)  # scheme://host:port of every page that was ever open
 
     @property
     def guid(self) -> str:
         """Chromium's own id of its browser endpoint, the last part of `path`."""
         return self.path.rpartition("/")[2]
+
+    def follow(self, method: str, params: dict[str, Any], session: str | None) -> None:
+        """Take note of a CDP event: which pages are open, and where they have been (Target.targetInfoChanged)."""
+        if method in ("Target.targetCreated", "Target.targetInfoChanged"):
+            info = params["targetInfo"]
+            if info["type"] == "page":
+                self.pages[info["targetId"]] = info["url"]
+                parts = urlsplit(info["url"])
+                if parts.scheme in ("http", "https"):
+                    self.visited.add(f"{parts.scheme}://{parts.netloc}")
+        elif method == "Target.targetDestroyed":
+            self.pages.pop(params["targetId"], None)
 
     async def targets(self) -> list[dict[str, Any]]:
         """Its targets (Target.getTargets); none if it does not answer."""
@@ -104,10 +119,11 @@ async def launched(
         try:
             devtools = await stack.enter_async_context(open_devtools(f"ws://127.0.0.1:{port}{where}"))
             version = await devtools.send("Browser.getVersion")
-            await _first_page(devtools)
+            browser = Browser(directory, spec.mode, port, where, process.pid, devtools, version)
+            await _follow_pages(browser)
+            stack.enter_context(devtools.listening(browser.follow))
         except (DevToolsError, DevToolsGone) as error:
             raise BrowserFailed(f"Chromium started but its DevTools do not answer: {error}") from error
-        browser = Browser(directory, spec.mode, port, where, process.pid, devtools, version)
         await stack.enter_async_context(running(_watch(process, browser), "browser-watch"))
         yield browser
 
@@ -116,23 +132,22 @@ async def _remove(directory: BrowserDirectory) -> None:
     await asyncio.shield(asyncio.to_thread(directory.remove))
 
 
-async def _first_page(devtools: DevTools) -> None:
-    """Return once a page target exists: clients take `pages()[0]` at once."""
+async def _follow_pages(browser: Browser) -> None:
+    """Follow its pages from now on; return once the first is there: clients take `pages()[0]` at once."""
     found = asyncio.Event()
 
-    def look(method: str, params: dict[str, object], session: str | None) -> None:
-        info = params.get("targetInfo")
-        if method == "Target.targetCreated" and isinstance(info, dict) and info.get("type") == "page":
+    def look(method: str, params: dict[str, Any], session: str | None) -> None:
+        browser.follow(method, params, session)
+        if browser.pages:
             found.set()
 
-    with devtools.listening(look):
-        await devtools.send("Target.setDiscoverTargets", {"discover": True})
+    with browser.devtools.listening(look):
+        await browser.devtools.send("Target.setDiscoverTargets", {"discover": True})
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 await found.wait()
         except TimeoutError:
             raise BrowserFailed("Chromium started but opened no page") from None
-        await devtools.send("Target.setDiscoverTargets", {"discover": False})
 
 
 async def _watch(process: asyncio.subprocess.Process, browser: Browser) -> None:

@@ -106,6 +106,7 @@ def command_line(
     where the spec has none.
     """
     enabled, disabled, rest = [], list(DISABLED_FEATURES), []
+    blink = ["AutomationControlled"] if spec.stealth else []  # what sets navigator.webdriver
     for flag in spec.args:
         name, _, value = flag.partition("=")
         # Chromium heeds only the last of several feature lists, so the client's are merged with ours.
@@ -113,6 +114,8 @@ def command_line(
             enabled += value.split(",")
         elif name == "--disable-features":
             disabled += value.split(",")
+        elif name == "--disable-blink-features":
+            blink += value.split(",")
         else:
             rest.append(flag)
     argv = [str(binary), f"--user-data-dir={profile}", *DEFAULT_FLAGS]
@@ -125,8 +128,8 @@ def command_line(
         argv.append("--ozone-platform=headless")
     if not sandbox:
         argv.append("--no-sandbox")
-    if spec.stealth:
-        argv.append("--disable-blink-features=AutomationControlled")
+    if blink:
+        argv.append(f"--disable-blink-features={','.join(dict.fromkeys(blink))}")
     if agent := spec.user_agent or user_agent:
         argv.append(f"--user-agent={agent}")
     if spec.locale:

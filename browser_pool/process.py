@@ -42,7 +42,13 @@ def environment(directory: BrowserDirectory, timezone: str | None) -> dict[str, 
     )
     given = {name: os.environ[name] for name in passed if name in os.environ}
     temporary = str(directory.temporary)
-    given |= {"HOME": temporary, "TMPDIR": temporary, "XDG_CONFIG_HOME": temporary, "XDG_CACHE_HOME": temporary}
+    # Chromium's sockets want a short path, its handlers shall have ours on their command line.
+    given |= {
+        "HOME": temporary,
+        "TMPDIR": str(directory.temporary.resolve()),
+        "XDG_CONFIG_HOME": temporary,
+        "XDG_CACHE_HOME": temporary,
+    }
     # There is no bus in a container, and a browser has no business on the user's own.
     given["DBUS_SESSION_BUS_ADDRESS"] = "disabled:"
     if timezone:

@@ -67,7 +67,7 @@ class BrowserDirectory:
         default = self.profile / "Default"
         default.mkdir(mode=0o700, exist_ok=True)
         file = default / "Preferences"
-        preferences = json.loads(file.read_text()) if file.exists() else {}
+        preferences = _read(file)
         _merge(preferences, PREFERENCES)
         file.write_text(json.dumps(preferences))
 
@@ -89,6 +89,14 @@ class BrowserDirectory:
                 return file.read().decode(errors="replace").strip()[-limit:]
         except OSError:
             return ""
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        preferences = json.loads(file.read_bytes())
+    except (FileNotFoundError, ValueError):  # none yet, or a crash left half of one: Chromium starts anew then, too
+        return {}
+    return preferences if isinstance(preferences, dict) else {}
 
 
 def _merge(into: dict[str, object], values: dict[str, object]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -15,7 +15,7 @@ from gateway.errors import Code, GatewayError
 from gateway.records import SessionRecord, Source
 from gateway.session.life import Cause, Save
 from gateway.snapshot.capture import capture
-from gateway.snapshot.document import ContextDocument
+from gateway.snapshot.document import ContextDocument, Tab
 from gateway.snapshot.restore import restore
 from gateway.snapshot.vault import SnapshotInfo, Vault
 from gateway.tenancy.queue import Slots
@@ -60,6 +60,7 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Brows
             if document is not None:
                 for lost in await restore(browser.devtools, document, storage=not filled):
                     log.warning("not_restored", session=record.id, what=lost)
+                browser.visited.update(state.origin for state in document.origins)
             if record.spec.url is not None and (document is None or not document.tabs):
                 await _open(browser.devtools, record.spec.url)
         except (BrowserFailed, DevToolsError, DevToolsGone) as error:
@@ -78,15 +79,21 @@ async def saved(record: SessionRecord, browser: Browser, save: Save, cause: Caus
     document, profile = ContextDocument(), browser.directory.profile
     if save is Save.CONTEXT:
         try:
-            document = await capture(browser.devtools, profile=profile)
+            document = await capture(browser.devtools, profile=profile, visited=browser.visited)
         except (DevToolsError, DevToolsGone) as error:
             log.warning("context_not_captured", session=record.id, error=str(error))
         if not await browser.close():
             log.warning("browser_not_closed_gently", session=record.id, reason=browser.reason)
-    elif record.snapshot is not None:
-        # Its profile has the newest of all but what lives in memory only: that is taken from the last snapshot.
-        last = await means.vault.load_document(record.id, record.snapshot)
-        document = replace(last, cookies=tuple(cookie for cookie in last.cookies if cookie.expires is None))
+    else:
+        # Its profile has the newest of all but what lives in memory only. Which pages were open is known;
+        # session cookies and the tabs' sessionStorage are taken from the last snapshot.
+        source = source_of(record)
+        last = await means.vault.load_document(source.session, source.version) if source else ContextDocument()
+        tabs = {tab.url: tab for tab in last.tabs}
+        document = ContextDocument(
+            cookies=tuple(cookie for cookie in last.cookies if cookie.expires is None),
+            tabs=tuple(tabs.get(url, Tab(url)) for url in browser.pages.values()),
+        )
     return await means.vault.save(
         record.id,
         document,
@@ -99,7 +106,7 @@ async def saved(record: SessionRecord, browser: Browser, save: Save, cause: Caus
 async def captured(browser: Browser) -> ContextDocument:
     """The context of a browser that goes on running. Raises GatewayError."""
     try:
-        return await capture(browser.devtools, profile=browser.directory.profile)
+        return await capture(browser.devtools, profile=browser.directory.profile, visited=browser.visited)
     except (DevToolsError, DevToolsGone) as error:
         raise GatewayError(Code.SAVE_FAILED, f"the context could not be captured: {error}") from error
 

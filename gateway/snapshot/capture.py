@@ -56,14 +56,24 @@ class _Storage:
 
 
 async def capture(
-    devtools: DevTools, *, profile: Path | None = None, target_limit: float = TARGET_LIMIT, limit: float = LIMIT
+    devtools: DevTools,
+    *,
+    profile: Path | None = None,
+    visited: Iterable[str] = (),
+    unopened: bool = True,
+    target_limit: float = TARGET_LIMIT,
+    limit: float = LIMIT,
 ) -> ContextDocument:
     """Cookies, tabs and storage as they are now; `profile` (the user-data-dir) tells of origins that are not open.
+
+    `visited` are URLs or origins known otherwise: what a page has just stored is in the profile only seconds later.
 
     Cookies and storage are those of the default context: pages of other contexts (Playwright's `newContext()`) are
     among the tabs, since Playwright too folds them together after a reconnect, but their cookies and storage are not.
     The storage of a third party's frame is the page's own (partitioned) and not in the document, except for session
-    storage. Limits in seconds. Raises DevToolsError and DevToolsGone when the browser itself does not answer.
+    storage. `unopened` False leaves out the origins that no page has open (`missing` says so): they need a hidden page,
+    which drivers connected to a headless shell take for a new page of theirs; in the full browser they do not.
+    Limits in seconds. Raises DevToolsError and DevToolsGone when the browser itself does not answer.
     """
     deadline = asyncio.get_running_loop().time() + limit
     storage = _Storage()
@@ -77,11 +87,14 @@ async def capture(
     pages = sorted((r for r in readings if r.parent_frame is None), key=lambda r: (not r.ours, r.order, r.target))
     for page in pages:
         if page.failed and origin_of(page.url):
-            storage.lost.append(f"session storage of the page {_plain(page.url)}: it did not answer")
+            storage.lost.append(f"session storage of the page {_plain(address(page.url))}: it did not answer")
     known = await asyncio.to_thread(known_origins, profile) if profile is not None else []
     opened = [origin_of(url) for page in pages if page.ours for url in (page.url, *page.history)]
-    wanted = [origin for origin in dict.fromkeys((*opened, *known)) if origin and origin not in storage.read]
-    await _read_unopened(devtools, wanted, storage, target_limit, deadline)
+    seen = map(origin_of, visited)
+    wanted = [origin for origin in dict.fromkeys((*opened, *known, *seen)) if origin and origin not in storage.read]
+    if wanted and unopened:
+        await _read_unopened(devtools, wanted, storage, target_limit, deadline)
+    storage.lost += [f"storage of {origin}: it was not read" for origin in wanted if origin not in storage.read]
     return ContextDocument(
         cookies=jar,
         origins=tuple(state for _, state in sorted(storage.read.items()) if state.local_storage or state.databases),
@@ -183,8 +196,6 @@ async def _read_frame(
 async def _read_unopened(
     devtools: DevTools, origins: Sequence[str], storage: _Storage, limit: float, deadline: float
 ) -> None:
-    if not origins:
-        return
     try:
         async with blank_page(devtools) as page:
             for origin in origins:
@@ -193,11 +204,10 @@ async def _read_unopened(
                     await _read_origin(page, origin, storage, left)
     except DevToolsError as error:
         storage.lost.append(f"no page to read storage in: {error}")
-    storage.lost += [f"storage of {origin}: it could not be read" for origin in origins if origin not in storage.read]
 
 
 async def _read_origin(page: BlankPage, origin: str, storage: _Storage, limit: float) -> None:
-    # What is not in `storage.read` afterwards is reported as lost.
+    # What is not in `storage.read` afterwards is reported by `capture`.
     with suppress(*FAILURES):
         async with asyncio.timeout(limit):
             await page.visit(origin, timeout=limit)

@@ -144,7 +144,7 @@ async def _open_tab(devtools: DevTools, target: str, tab: Tab) -> list[str]:
     if tab.url == "about:blank":
         return []
     try:
-        async with asyncio.timeout(TAB_LIMIT), devtools.attached(target) as session:
+        async with asyncio.timeout(2 * TAB_LIMIT), devtools.attached(target) as session:
             if (origin := origin_of(tab.url)) is not None:
                 return await _open_page(devtools, session, tab, origin)
             await devtools.send("Page.navigate", {"url": tab.url}, session=session, timeout=TAB_LIMIT)
@@ -181,17 +181,20 @@ async def _open_page(devtools: DevTools, session: str, tab: Tab, origin: str) ->
     stored = dict(tab.session_storage or {})
     items = stored.pop(origin, {})
     try:
-        async with intercepted(devtools, session) as page:
+        async with asyncio.timeout(TAB_LIMIT), intercepted(devtools, session) as page:
             await page.visit(origin, timeout=TAB_LIMIT, frames=stored, instead_of=tab.url)
             if stored:
                 await page.run("loaded", timeout=TAB_LIMIT)
             lost = await page.run("putSession", list(items.items()), timeout=TAB_LIMIT)
             await _until(devtools, session, is_blank)
             await devtools.send("Page.resetNavigationHistory", session=session)
-    except WrongOrigin as error:
+    except (WrongOrigin, TimeoutError) as error:
+        await devtools.send("Fetch.disable", session=session)  # the block was left before its end
         await devtools.send("Page.navigate", {"url": tab.url}, session=session, timeout=TAB_LIMIT)
-        return [f"tab {_plain(tab.url)}: {error}"]
+        return [f"tab {_plain(tab.url)}: opened without session storage: {error or 'the browser is too slow'}"]
     replace = {"expression": f"location.replace({json.dumps(tab.url)})"}
     await devtools.send("Runtime.evaluate", replace, session=session, timeout=TAB_LIMIT)
-    await _until(devtools, session, lambda url: not is_blank(url))
+    with suppress(TimeoutError):  # a slow page goes on loading
+        async with asyncio.timeout(TAB_LIMIT):
+            await _until(devtools, session, lambda url: not is_blank(url))
     return [f"tab {_plain(tab.url)}: {words}" for words in lost]

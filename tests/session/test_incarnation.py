@@ -1,0 +1,41 @@
+"""What a session's next browser starts from."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from browser_pool.spec import LaunchSpec, Mode
+from gateway.records import Kind, SessionRecord, SessionSpec, Source, Status, new_session_id
+from gateway.session.incarnation import source_of
+from gateway.snapshot.document import parse
+from tests.inside import ADMIN, inside
+
+SPEC = SessionSpec(ADMIN.tenant, Kind.API, LaunchSpec(), ttl=60, keep=30, persist=True)
+
+
+def test_its_own_snapshot_comes_before_what_it_was_made_from() -> None:
+    source = Source(new_session_id(), 3)
+    record = SessionRecord(new_session_id(), SPEC, Status.STARTING, 0, 60)
+    assert source_of(record) is None
+    record = replace(record, spec=replace(SPEC, source=source))
+    assert source_of(record) == source
+    assert source_of(replace(record, snapshot=1)) == Source(record.id, 1)
+
+
+async def test_a_given_context_is_there_before_anyone_connects(tmp_path: Path) -> None:
+    cookie = {"name": "sid", "value": "one", "domain": "127.0.0.1", "path": "/", "httpOnly": True}
+    async with inside(tmp_path) as gateway:
+        session = await gateway.registry.created(SPEC, parse({"cookies": [cookie], "origins": []}))
+        held = (await session.context()).cookies
+        assert [(cookie.name, cookie.value, cookie.http_only) for cookie in held] == [("sid", "one", True)]
+
+
+async def test_another_kind_of_browser_gets_the_document(tmp_path: Path) -> None:
+    """A profile of full Chromium means nothing to the headless shell; the context document does."""
+    origins = [{"origin": "http://127.0.0.1:9", "localStorage": [{"name": "k", "value": "v"}]}]
+    async with inside(tmp_path) as gateway:
+        session = await gateway.registry.created(SPEC, parse({"cookies": [], "origins": origins}))
+        await session.stop(force=False)
+        source = await gateway.registry.source(ADMIN, session.record.id)
+        shell = replace(SPEC, launch=LaunchSpec(mode=Mode.SHELL), source=source)
+        restored = await gateway.registry.created(shell)
+        assert (await restored.context()).origins[0].local_storage == (("k", "v"),)

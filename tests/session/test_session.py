@@ -1,0 +1,104 @@
+"""One session with a real browser: seats, stops, crashes and what its record says of them."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from browser_pool.spec import LaunchSpec
+from gateway.errors import CloseCode, Code, GatewayError
+from gateway.records import Kind, SessionSpec, Status
+from gateway.session.life import Role
+from tests.inside import ADMIN, inside
+
+API = SessionSpec(ADMIN.tenant, Kind.API, LaunchSpec(), ttl=60, keep=30, persist=True)
+STANDARD = SessionSpec(ADMIN.tenant, Kind.STANDARD, LaunchSpec(), ttl=60, keep=0)
+
+
+async def test_seats(tmp_path: Path) -> None:
+    async with inside(tmp_path) as gateway:
+        session = await gateway.registry.created(API)
+        assert session.record.status is Status.DETACHED
+        async with session.attach() as seat:
+            assert session.record.connections == 1
+            assert seat.admitted.result() is session.browser
+            with pytest.raises(GatewayError) as refused:
+                async with session.attach():
+                    pass
+            assert refused.value.code is Code.DRIVER_CONNECTED
+            async with session.attach(Role.OBSERVER):
+                pass  # a debugging client sits beside
+            async with session.attach(takeover=True):
+                farewell = await seat.evicted
+                assert farewell.close is CloseCode.TAKEN_OVER
+        assert session.record.connections == 2
+
+
+async def test_a_leaving_driver_is_given_a_moment(tmp_path: Path) -> None:
+    """A request that is read before the Close that was sent before it does not meet 409."""
+    async with inside(tmp_path) as gateway:
+        session = await gateway.registry.created(API)
+        async with session.attach() as seat:
+            asyncio.get_running_loop().call_later(0.05, seat.leave)
+            async with session.attach():
+                pass
+        async with session.attach() as seat:
+            asyncio.get_running_loop().call_later(0.05, seat.leave)
+            await session.stop(force=False)
+        assert session.record.status is Status.STOPPED
+
+
+async def test_a_standard_session_ends_with_its_client(tmp_path: Path) -> None:
+    async with inside(tmp_path) as gateway:
+        session = await gateway.registry.create(STANDARD)
+        async with session.attach():
+            assert len(list((tmp_path / "browsers").iterdir())) == 1
+        await session.over.wait()
+        assert session.record.reason == "client_left"
+        assert list((tmp_path / "browsers").iterdir()) == []
+
+
+async def test_reconnect_never_outlasts_the_session(tmp_path: Path) -> None:
+    async with inside(tmp_path) as gateway:
+        session = await gateway.registry.create(STANDARD)
+        async with session.attach() as seat:
+            assert session.linger(seat.id, 5, None) == 5
+            assert 50 < session.linger(seat.id, 3600, None) <= 60
+            session.linger(seat.id, 0.05, "secret")
+            assert session.reconnect_auth == "secret"
+        await session.over.wait()
+        assert session.record.status is Status.EXPIRED
+        assert session.record.reason == "keep_alive"
+
+
+async def test_a_crash_is_told_and_what_is_on_disk_is_saved(tmp_path: Path) -> None:
+    async with inside(tmp_path) as gateway:
+        session = await gateway.registry.created(API)
+        async with session.attach() as seat:
+            os.kill(seat.admitted.result().pid, signal.SIGKILL)
+            farewell = await seat.evicted
+            assert farewell.close is CloseCode.CRASHED
+            assert "SIGKILL" in farewell.words
+        await session.over.wait()
+        assert session.record.status is Status.SUSPENDED
+        assert session.record.reason == "browser_crashed"
+        revived = await gateway.registry.session(ADMIN, session.record.id)
+        async with revived.attach():
+            assert revived.record.incarnation == 2
+
+
+async def test_a_snapshot_does_not_end_the_browser(tmp_path: Path) -> None:
+    async with inside(tmp_path) as gateway:
+        session = await gateway.registry.created(API)
+        browser = session.browser
+        assert (await session.snapshot("test")).version == 1
+        assert (await session.context()).tabs[0].url == "about:blank"
+        assert session.browser is browser
+        assert session.record.snapshot == 1
+        await session.stop(force=False)
+        assert session.record.snapshot == 2
+        with pytest.raises(GatewayError) as refused:
+            await session.snapshot("late")
+        assert refused.value.code is Code.NOT_RUNNING
