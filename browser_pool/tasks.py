@@ -1,7 +1,7 @@
-"""A task that lives exactly as long as a block."""
+"""Tasks that live no longer than a block."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,3 +21,26 @@ async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[a
         await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
         raise error
+
+
+Start = Callable[[Coroutine[Any, Any, None], str], None]
+
+
+@asynccontextmanager
+async def crew() -> AsyncIterator[Start]:
+    """`start(work, name)` for any number of independent tasks; the block ends when all of them have.
+
+    Unlike asyncio.TaskGroup the failure of one, which it has to deal with itself, does not touch the others.
+    """
+    tasks: set[asyncio.Task[None]] = set()
+
+    def start(work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    try:
+        yield start
+    finally:
+        while tasks:
+            await asyncio.wait(tasks)

@@ -14,6 +14,7 @@ from gateway.relay.frames import BrowserFrames
 if TYPE_CHECKING:
     from gateway.relay.client_leg import ClientLeg
 
+GOODBYE = b"\x88\x82\0\0\0\0\x03\xe8"  # a client's Close frame with code 1000, masked with zeros
 HIGH_WATER = 1 << 20  # bytes buffered for a slow reader before its counterpart is no longer read
 
 
@@ -22,32 +23,23 @@ class BrowserUnreachable(ConnectionError):
 
 
 class BrowserLeg(asyncio.Protocol):
-    """`gone` is done when Chromium's end of the connection is; `attach` starts the flow to a client."""
+    """`attach` starts the flow to a client and `finish` ends it; `detach` takes leave of Chromium.
+
+    `gone` is done when Chromium's end of the connection is. `finished` is done when the client gets nothing
+    more: True if the last it got is a Close frame, so that it knows.
+    """
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[None] = loop.create_future()
-        self.head: asyncio.Future[bytes] = loop.create_future()  # the HTTP response to our upgrade
+        self.finished: asyncio.Future[bool] = loop.create_future()
+        self.head: asyncio.Future[bytes] = loop.create_future()  # the HTTP response to our upgrade; empty: none came
         self._frames = BrowserFrames()
         self._client: ClientLeg | None = None
         self._early = b""  # what came before there was a client
         self._waiting: list[bytes] = []  # frames of ours for the next message boundary
-        self._boundary: asyncio.Future[None] | None = None
-
-    @property
-    def torn(self) -> bool:
-        """The client is in the middle of a frame: not even a Close may be put in."""
-        return self._frames.torn
-
-    @property
-    def closed(self) -> bool:
-        """Chromium has sent a Close of its own, which went to the client."""
-        return self._frames.closed
-
-    @property
-    def queued(self) -> int:
-        """Bytes of ours that wait for a message boundary."""
-        return sum(map(len, self._waiting))
+        self.queued = 0  # their bytes
+        self._finishing = False  # the last of them is a Close
 
     def attach(self, client: "ClientLeg") -> None:
         """Everything from now on, and what came before, goes to `client`."""
@@ -56,30 +48,63 @@ class BrowserLeg(asyncio.Protocol):
         if early:
             self.data_received(early)
 
-    def detach(self) -> None:
-        """Pass nothing on any more and close the connection; what the client sent is still delivered."""
-        self._client = None
-        if not self.transport.is_closing():
-            self.transport.resume_reading()
-            self.transport.close()
-
-    def abort(self) -> None:
-        """Drop the connection: its last frame from the client is incomplete."""
-        self._client = None
-        self.transport.abort()
-
     def inject(self, frame: bytes, *, control: bool = False) -> None:
         """Put a whole frame of ours in, at once or at the next boundary. Control frames may interrupt a message."""
-        if self._client is not None and (self._frames.idle or (control and not self._frames.torn)):
+        if self._client is None:
+            return  # nobody to read it
+        if not self._waiting and (self._frames.idle or (control and not self._frames.torn)):
             self._client.write(frame)
         else:
             self._waiting.append(frame)
+            self.queued += len(frame)
 
-    async def boundary(self) -> None:
-        """Return at a point where a Close may be sent, and nothing of ours waits any more."""
-        if self._frames.torn or self._waiting:
-            self._boundary = asyncio.get_running_loop().create_future()
-            await self._boundary
+    def finish(self, close: bytes) -> None:
+        """Let the Close frame `close` be the last that the client gets: now or, in a message, at its end.
+
+        Only the first call counts; a Close that Chromium has sent stands instead.
+        """
+        if self._finishing or self._client is None:
+            return
+        self._finishing = True
+        if self._frames.closed:
+            self._mute(True)
+            return
+        if self.gone.done():
+            self._waiting.clear()  # the boundary that they wait for will not come
+        self.inject(close, control=True)
+        if not self._waiting:
+            self._mute(True)
+        elif self.gone.done():
+            self._mute(False)
+
+    def cut(self) -> None:
+        """Pass nothing on any more, wherever the client is in a message."""
+        self._mute(False)
+
+    def detach(self, *, torn: bool) -> None:
+        """Leave, behind all that the client sent; `gone` will tell. `torn`: its last message is incomplete, so drop."""
+        self.cut()
+        if torn:
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            # Not just the end of the stream: closing a socket with unread input resets the connection, and
+            # commands still under way would be lost. Chromium answers a Close and then closes by itself.
+            self.transport.write(GOODBYE)
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._client = None
+        self.transport.abort()
+
+    def hold(self) -> None:
+        """Read no more from Chromium: the client does not keep up."""
+        if self._client is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def free(self) -> None:
+        """The client has caught up."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     # --- asyncio.Protocol ---
 
@@ -96,12 +121,8 @@ class BrowserLeg(asyncio.Protocol):
             return
         at = self._frames.feed(data)
         if at >= 0 and self._waiting:
-            data = b"".join((data[:at], *self._waiting, data[at:]))
-            self._waiting.clear()
-            client.free("replies")
+            data = self._with_ours(data, at)
         client.write(data)
-        if self._boundary is not None and not (self._frames.torn or self._waiting or self._boundary.done()):
-            self._boundary.set_result(None)
 
     def pause_writing(self) -> None:
         """Chromium does not keep up: read no more from the client."""
@@ -116,15 +137,36 @@ class BrowserLeg(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """See asyncio.Protocol."""
         if not self.head.done():
-            self.head.set_exception(BrowserUnreachable("Chromium closed the connection during the handshake"))
+            self.head.set_result(b"")
         if not self.gone.done():
             self.gone.set_result(None)
-        if self._boundary is not None and not self._boundary.done():
-            self._boundary.set_result(None)
+        if self._client is not None:
+            self._client.browser_lost()
+        if self._finishing:
+            self._mute(False)
+
+    def _with_ours(self, data: bytes, at: int) -> bytes:
+        """`data` with what waits put in at the boundary `at`, and cut there if that ends with a Close."""
+        ours = b"".join(self._waiting)
+        self._waiting.clear()
+        self.queued = 0
+        if self._finishing:
+            self._mute(True)
+            return data[:at] + ours
+        if self._client is not None:
+            self._client.free("replies")
+        return b"".join((data[:at], ours, data[at:]))
+
+    def _mute(self, said: bool) -> None:
+        self._client = None
+        self._waiting.clear()
+        if not self.finished.done():
+            self.finished.set_result(said)
+        self.free()  # to see Chromium's end
 
     def _keep(self, data: bytes) -> None:
-        if self.transport.is_closing():
-            return  # detached: nobody wants it
+        if self.finished.done():
+            return  # nobody wants it
         self._early += data
         if not self.head.done() and b"\r\n\r\n" in self._early:
             head, _, self._early = self._early.partition(b"\r\n\r\n")
@@ -144,6 +186,8 @@ async def dial(port: int, path: str, *, timeout: float = 10.0) -> BrowserLeg:
                     f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
                 )
                 head = await leg.head
+                if not head:
+                    raise BrowserUnreachable("Chromium closed the connection during the handshake")
                 if not head.startswith(b"HTTP/1.1 101"):
                     raise BrowserUnreachable(f"Chromium answered {status_line(head)}")
             except BaseException:
@@ -154,6 +198,8 @@ async def dial(port: int, path: str, *, timeout: float = 10.0) -> BrowserLeg:
         raise BrowserUnreachable(f"Chromium did not answer within {timeout:g} s") from None
     except ConnectionRefusedError:
         raise BrowserUnreachable("Chromium does not listen any more") from None
+    except ConnectionResetError:
+        raise BrowserUnreachable("Chromium reset the connection") from None
 
 
 def status_line(head: bytes) -> str:

@@ -57,29 +57,36 @@ class ClientLeg(asyncio.Protocol):
         self.over: asyncio.Future[None] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
         self._lost: asyncio.Future[None] = loop.create_future()
-        self.torn = False  # at the end: whether Chromium was left with an incomplete frame
         self.write = transport.write
         self._transport = transport
         self._browser = browser
+        self._forward: Callable[[bytes], None] = browser.transport.write
         self._commands = commands
         self._leave = leave
         self._frames = ClientFrames(CONCERNS)
         self._held: set[str] = set()
         self._stalled = False
         self._closing = False
+        self._torn = False  # when closing began: whether Chromium was left with an incomplete message
+        self._violated = False
         transport.set_write_buffer_limits(HIGH_WATER)
+
+    def start(self, early: bytes) -> None:
+        """Begin to read, with what the client sent `early`, behind its upgrade request."""
+        if early:
+            self.data_received(early)
+        if not self._held and not self._transport.is_closing():
+            self._transport.resume_reading()  # aiohttp pauses when more than 64 KB came early
 
     def reply(self, message: bytes) -> None:
         """Send a message of ours: the answer to a command of ours."""
-        if self._closing:
-            return
-        self._browser.inject(encode(message))
-        if self._stalled or self._browser.queued > REPLIES_LIMIT:
-            self.hold("replies")  # one who asks and does not read shall not fill our memory
+        if not self._closing:
+            self._browser.inject(encode(message))
+            self._hold_if_flooded()
 
     def say_goodbye(self) -> None:
         """Close right behind what was replied: the client asked to be detached."""
-        self._browser.inject(encode_close(CloseCode.DONE, "detached"))
+        self._browser.finish(encode_close(CloseCode.DONE, "detached"))
         self._end()
 
     def ping(self) -> None:
@@ -100,19 +107,33 @@ class ClientLeg(asyncio.Protocol):
             if not self._held and not self._transport.is_closing():
                 self._transport.resume_reading()
 
+    def browser_lost(self) -> None:
+        """Chromium's end is gone: what the client still says is read, to see its end, and dropped."""
+        self._forward = _discard
+        self.free("browser")
+
     async def close(self, farewell: Farewell) -> None:
         """End in good order (RFC 6455 section 7.1): our Close, unless one went out, then the client's."""
-        if not self.gone.done():
-            await self._say(farewell)
-        self._browser.detach()
+        self._stop()
+        browser = self._browser
+        browser.finish(encode_close(farewell.close, farewell.words))
+        await asyncio.wait([browser.finished], timeout=BOUNDARY_TIMEOUT)
+        browser.detach(torn=self._torn)
         # Reading on until the client's own Close: closing with unread input would reset the connection,
         # and the client would never see why.
         self._held.clear()
         if not self._transport.is_closing():
             self._transport.resume_reading()
+        said = browser.finished.result()
+        # In the middle of a frame no Close can be said, and behind a violation the client's is not understood:
+        # the end of the stream has to do. TLS has no such thing.
+        half_close = (self._violated or not said) and self._transport.can_write_eof() and not self.gone.done()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
-                await asyncio.wait([self.gone])
+                if half_close:
+                    self._transport.write_eof()
+                if said or half_close:
+                    await asyncio.wait([self.gone])
                 self._transport.close()
                 await asyncio.wait([self._lost])
         except TimeoutError:
@@ -122,31 +143,15 @@ class ClientLeg(asyncio.Protocol):
         """Drop the connection."""
         self._transport.abort()
 
-    async def _say(self, farewell: Farewell) -> None:
-        try:
-            async with asyncio.timeout(BOUNDARY_TIMEOUT):
-                await self._browser.boundary()
-        except TimeoutError:
-            pass  # in the middle of a frame that does not end: no Close can be said
-        if self._closing:
-            return  # a Close has gone out, or the client was first
-        self._closing = True
-        if self._browser.torn:
-            self._transport.abort()
-        elif not self._browser.closed:
-            self.write(encode_close(farewell.close, farewell.words))
-
     # --- asyncio.Protocol ---
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         for segment in self._frames.feed(data):
             if isinstance(segment, bytes):
-                if not self._closing:
-                    self._browser.transport.write(segment)
+                self._forward(segment)
             elif isinstance(segment, Command):
-                if not self._closing:
-                    self._command(segment)
+                self._command(segment)
             elif isinstance(segment, Control):
                 self._control(segment)
             else:
@@ -155,31 +160,38 @@ class ClientLeg(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client does not keep up: read no more from Chromium."""
         self._stalled = True
-        self._browser.transport.pause_reading()
+        self._browser.hold()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._stalled = False
-        if not self._browser.transport.is_closing():
-            self._browser.transport.resume_reading()
+        self._browser.free()
         self.free("replies")
 
     def eof_received(self) -> bool:
         """The client ends its side: so do we."""
+        self._browser.cut()
         self._left()
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
         """See asyncio.Protocol."""
+        self._browser.cut()
         self._left()
         if not self._lost.done():
             self._lost.set_result(None)
 
+    def _stop(self) -> None:
+        """Pass nothing on to Chromium any more."""
+        if not self._closing:
+            self._closing = True
+            self._torn = self._frames.torn
+            self._forward = _discard
+
     def _end(self) -> None:
         """Pass nothing on any more, and free the seat."""
-        self._closing = True
+        self._stop()
         if not self.over.done():
-            self.torn = self._frames.torn
             self._leave()
             self.over.set_result(None)
 
@@ -189,33 +201,40 @@ class ClientLeg(asyncio.Protocol):
         if not self.gone.done():
             self.gone.set_result(None)
 
+    def _hold_if_flooded(self) -> None:
+        if self._stalled or self._browser.queued > REPLIES_LIMIT:
+            self.hold("replies")  # one who asks and does not read shall not fill our memory
+
     def _command(self, segment: Command) -> None:
+        if self._closing:
+            return
         own = recognise(segment.payload)
         if isinstance(own, Reject):
             self.reply(refuse(own, own.code, own.message))
         elif isinstance(own, Rewrite):
-            self._browser.transport.write(encode_masked(own.payload) if self._commands.rewrites else segment.frame)
+            self._forward(encode_masked(own.payload) if self._commands.rewrites else segment.frame)
         elif own is None:
-            self._browser.transport.write(segment.frame)
+            self._forward(segment.frame)
         else:
             self._commands.perform(own, self)
 
     def _control(self, segment: Control) -> None:
         if segment.opcode == PING and not self._closing:
             self._browser.inject(encode(segment.payload, PONG), control=True)
-            if self._stalled or self._browser.queued > REPLIES_LIMIT:
-                self.hold("replies")
+            self._hold_if_flooded()
         elif segment.opcode == CLOSE:
-            if not self._closing:
-                code, _ = parse_close(segment.payload)
-                if not self._browser.torn:
-                    self.write(encode_close(code if code in (CloseCode.DONE, NO_CODE) else CloseCode.DONE, ""))
+            code, _ = parse_close(segment.payload)
+            self._browser.finish(encode_close(code if code == NO_CODE else CloseCode.DONE, ""))
             self._left()
 
     def _violation(self, segment: Violation) -> None:
-        if not self._closing and not self._browser.torn:
-            self.write(encode_close(segment.code, segment.reason))
+        self._violated = True
+        self._browser.finish(encode_close(segment.code, segment.reason))
         self._end()
+
+
+def _discard(data: bytes) -> None:
+    """In place of a write to Chromium, once nothing is to go there."""
 
 
 class _Tail:
@@ -254,10 +273,7 @@ def take_over(
     client = ClientLeg(transport, browser, commands, leave)
     transport.set_protocol(client)
     browser.attach(client)
-    if tail.data:
-        client.data_received(tail.data)
-    if not transport.is_closing():
-        transport.resume_reading()  # aiohttp pauses when more than 64 KB came early
+    client.start(tail.data)
     return client
 
 

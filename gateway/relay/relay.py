@@ -12,6 +12,7 @@ from gateway.relay.browser_leg import BrowserLeg
 from gateway.relay.client_leg import ClientLeg, Commands, take_over
 
 PING_PERIOD = 25.0  # seconds; load balancers cut connections that are silent for 60
+DELIVERY = 3.0  # seconds for Chromium to take what the client sent last, and to close
 VERDICT = 3.0  # seconds to learn why the browser's side ended
 
 
@@ -37,9 +38,8 @@ async def relay(
     try:
         async with running(_keep_alive(client), "pings"), running(commands.run(), "commands"):
             await _first(client.over, browser.gone, evicted)
-        if client.over.done() and client.torn:
-            browser.abort()  # Chromium waits for the rest of a frame that will not come
         await client.close(await _farewell(client, browser, evicted))
+        await _first(browser.gone, timeout=DELIVERY)
     finally:
         browser.abort()
         client.abort()

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import structlog
 
+from browser_pool.tasks import Start, crew
 from gateway.errors import Code, GatewayError
 from gateway.records import Kind, SessionId, SessionRecord, SessionSpec, Source, Status, new_session_id
 from gateway.session.incarnation import Means
@@ -22,11 +23,11 @@ log = structlog.get_logger()
 class Registry:
     """All sessions of this gateway. Made by `open_registry`."""
 
-    def __init__(self, store: Store, means: Means, work: asyncio.TaskGroup) -> None:
+    def __init__(self, store: Store, means: Means, start: Start) -> None:
         self.means = means
         self.draining = False
         self._store = store
-        self._work = work
+        self._begin = start
         self._live: dict[SessionId, Session] = {}
         # Who may bring a remembered session to life, or end it: one at a time.
         self._waking = asyncio.Lock()
@@ -235,7 +236,7 @@ class Registry:
     def _start(self, record: SessionRecord) -> Session:
         session = Session(record, self.means, self._store)
         self._live[record.id] = session
-        self._work.create_task(self._run(session), name=f"session-{record.id}")
+        self._begin(self._run(session), f"session-{record.id}")
         return session
 
     async def _run(self, session: Session) -> None:
@@ -267,8 +268,8 @@ class Registry:
 async def open_registry(store: Store, means: Means, *, drain_timeout: float) -> AsyncIterator[Registry]:
     """The registry, after whatever an earlier process left behind has been put right; drained at the end."""
     await recover(store)
-    async with asyncio.TaskGroup() as work:
-        registry = Registry(store, means, work)
+    async with crew() as start:
+        registry = Registry(store, means, start)
         try:
             yield registry
         finally:

@@ -102,6 +102,11 @@ class Session:
         """What the machine says."""
         return self._state
 
+    @property
+    def reachable(self) -> bool:
+        """It has a browser that is not being put away."""
+        return isinstance(self._state, Attached | Detached)
+
     # --- what others ask of it ---
 
     @asynccontextmanager

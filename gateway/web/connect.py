@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -74,9 +75,14 @@ class Connect:
             if given is None or not same(given, kept.reconnect_auth):
                 raise GatewayError(Code.UNAUTHORIZED, "this browser wants the secret that reconnect was given as auth")
             return await self._drive(request, accept, kept)
-        principal = self._door.principal(request)
+        reachable = kept is not None and kept.reachable
+        if not reachable and "." in key:
+            # Whoever holds the URL is told that it is over, also where the secret that went with it is forgotten.
+            principal = self._access.principal(key, time.time())
+        else:
+            principal = self._door.principal(request)
         record = await self._registry.find(principal, number)
-        if kept is None or kept.browser is None:
+        if kept is None or not reachable:
             again = (
                 "; /session/connect/ID revives it" if record.spec.kind is Kind.API and not record.status.ended else ""
             )

@@ -136,12 +136,12 @@ class Discovery:
         if path.endswith(".html") and ("." not in key or not has_target):
             if has_target:
                 query = "&".join(part for part in request.query_string.split("&") if not _is_credential(part))
-                raise web.HTTPFound(f"{links.devtools_page(session.record.id, page=path)}?{query}")
+                return _redirect(f"{links.devtools_page(session.record.id, page=path)}?{query}")
             listed = json.loads(await self._ask(session, "/json/list"))
             pages = [target["id"] for target in listed if target["type"] == "page"]
             if not pages:
                 raise GatewayError(Code.TARGET_NOT_FOUND, "the session has no page to look at")
-            raise web.HTTPFound(links.devtools_page(session.record.id, pages[0], path))
+            return _redirect(links.devtools_page(session.record.id, pages[0], path))
         body = await self._ask(session, f"/devtools/{quote(path)}")
         # One build of Chromium has the same files always: a second window need not load them again.
         headers = {"Cache-Control": "private, max-age=3600"}
@@ -212,6 +212,10 @@ def _rewritten(target: dict[str, Any], session: Session, links: Links) -> dict[s
     target = {**target, "sessionId": number, "devtoolsFrontendUrl": links.devtools_page(number, target["id"])}
     target["webSocketDebuggerUrl"] = links.devtools_socket(number, path)
     return target
+
+
+def _redirect(url: str) -> web.Response:
+    return web.Response(status=302, headers={"Location": url})
 
 
 def _is_credential(part: str) -> bool:

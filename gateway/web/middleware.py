@@ -72,9 +72,6 @@ def route_path(request: web.Request) -> str:
 
 
 def _translated(error: web.HTTPException, number: str) -> web.StreamResponse:
-    if error.status < 400:
-        redirect: web.StreamResponse = error
-        return redirect
     code = FRAMEWORK.get(error.status, Code.BAD_REQUEST)
     words = {
         Code.NOT_FOUND: "there is nothing at this path",
