@@ -51,7 +51,7 @@ class Discovery:
             facts["webSocketDebuggerUrl"] = links.drive(principal.session)
         else:
             facts["webSocketDebuggerUrl"] = links.open(principal.tenant, time.time())
-        return web.json_response(facts)
+        return _shown(facts)
 
     async def targets(self, request: web.Request) -> web.Response:
         """GET /json and /json/list: the targets of all running sessions of the caller."""
@@ -63,7 +63,7 @@ class Discovery:
             except GatewayError as error:
                 if error.code not in (Code.BAD_GATEWAY, Code.NOT_RUNNING):
                     raise  # a browser that ended while we looked has no targets; nothing else is passed over
-        return web.json_response(found)
+        return _shown(found)
 
     async def protocol(self, request: web.Request) -> web.Response:
         """GET /json/protocol."""
@@ -100,12 +100,12 @@ class Discovery:
         facts = json.loads(await self._ask(session, "/json/version"))
         guid = urlsplit(facts["webSocketDebuggerUrl"]).path.rpartition("/")[2]
         facts["webSocketDebuggerUrl"] = self._links(request).devtools_socket(session.record.id, f"browser/{guid}")
-        return web.json_response(facts)
+        return _shown(facts)
 
     async def session_targets(self, request: web.Request) -> web.Response:
         """GET /session/ID/json and …/json/list."""
         check_query(request, frozenset())
-        return web.json_response(await self._targets(await self._session(request), self._links(request)))
+        return _shown(await self._targets(await self._session(request), self._links(request)))
 
     async def session_protocol(self, request: web.Request) -> web.Response:
         """GET /session/ID/json/protocol."""
@@ -172,7 +172,7 @@ class Discovery:
         parts = [part for part in request.query_string.split("&") if not _is_credential(part)]
         url = unquote("&".join(parts)) or "about:blank"
         target = json.loads(await self._ask(session, f"/json/new?{quote(url, safe='')}", method="PUT"))
-        return web.json_response(_rewritten(target, session, self._links(request)))
+        return _shown(_rewritten(target, session, self._links(request)))
 
     async def _fact(self, name: str) -> bytes:
         """/json/version or /json/protocol of a default browser: one is started for it, once."""
@@ -212,6 +212,11 @@ def _rewritten(target: dict[str, Any], session: Session, links: Links) -> dict[s
     target = {**target, "sessionId": number, "devtoolsFrontendUrl": links.devtools_page(number, target["id"])}
     target["webSocketDebuggerUrl"] = links.devtools_socket(number, path)
     return target
+
+
+def _shown(value: object) -> web.Response:
+    """Indented, as Chromium has it: people read this in a terminal."""
+    return web.json_response(value, dumps=lambda value: json.dumps(value, indent=2) + "\n")
 
 
 def _redirect(url: str) -> web.Response:
