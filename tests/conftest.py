@@ -80,11 +80,11 @@ async def site() -> AsyncIterator[Site]:
 
 
 @pytest.fixture
-async def start_gateway() -> AsyncIterator[Starter]:
+async def start_gateway(tmp_path: Path) -> AsyncIterator[Starter]:
     """Gateways of the test's own: each is stopped at the end, and must leave no browser behind."""
     stack = AsyncExitStack()
     with TemporaryDirectory(prefix="gw-") as directory:
-        starter = Starter(Path(directory), stack)
+        starter = Starter(Path(directory), tmp_path, stack)
         yield starter
         try:
             await stack.aclose()
@@ -94,10 +94,10 @@ async def start_gateway() -> AsyncIterator[Starter]:
 
 
 @pytest.fixture(scope="session")
-def shared_gateway() -> Iterator[Gateway]:
+def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """One gateway with the default settings for all tests that need no other."""
     with TemporaryDirectory(prefix="gw-") as directory:
-        running = start(Path(directory), {})
+        running = start(Path(directory), tmp_path_factory.mktemp("shared"), {})
         yield running
         try:
             running.stop()

@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from browser_pool.binary import Binaries
 from tests.journeys.running import Reply
 from tests.site.app import PASSWORD, USER, Site
 
 CLIENTS = Path(__file__).parents[1] / "clients"
 ANSWER_SECONDS = 30
 LINE_LIMIT = 1 << 26
+
+needs_shell = pytest.mark.skipif(Binaries().shell is None, reason="Chromium's headless shell is not installed")
 
 
 def node() -> str:
@@ -34,8 +38,12 @@ def node() -> str:
 async def run_script(name: str, **environment: str) -> Any:
     """Run tests/clients/NAME to its end; what its last line of output says, as JSON. Fails showing its errors."""
     process = await asyncio.create_subprocess_exec(
-        node(), str(CLIENTS / name), env={**os.environ, **environment}, stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        node(),
+        str(CLIENTS / name),
+        env={**os.environ, **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         async with asyncio.timeout(ANSWER_SECONDS * 2):
@@ -129,7 +137,10 @@ class Driver:
 async def driver(library: str) -> AsyncIterator[Driver]:
     """A Node client with `library`, "puppeteer" or "playwright", for this block."""
     process = await asyncio.create_subprocess_exec(
-        node(), str(CLIENTS / f"{library}.mjs"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        node(),
+        str(CLIENTS / f"{library}.mjs"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
         limit=LINE_LIMIT,
     )
     try:
@@ -217,7 +228,9 @@ async def refused_upgrade(url: str, **headers: str) -> Reply:
 async def upgrade_status(url: str, **headers: str) -> int:
     """The HTTP status of an upgrade with headers that a websocket library would set itself (Host, Origin)."""
     handshake = {
-        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
     }
     async with aiohttp.ClientSession() as client, client.get(url, headers={**handshake, **headers}) as response:

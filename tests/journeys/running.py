@@ -207,20 +207,20 @@ def command_line(process: psutil.Process) -> list[str]:
         return []
 
 
-def start(directory: Path, settings: Mapping[str, str]) -> Gateway:
-    """Start a gateway with its data in DIRECTORY/data and wait until it listens. Blocking.
+def start(directory: Path, logs: Path, settings: Mapping[str, str]) -> Gateway:
+    """Start a gateway with its data in DIRECTORY/data and its log in LOGS, and wait until it listens. Blocking.
 
     `settings` go into its environment as GATEWAY_X; SETTINGS hold unless they say otherwise. Its temporary
     files are in DIRECTORY/tmp, so that it can be seen whether it leaves any.
     """
     temporary = directory / "tmp"
     temporary.mkdir(exist_ok=True)
-    log = directory / f"gateway-{len(list(directory.glob('gateway-*.log')))}.log"
+    log = logs / f"gateway-{len(list(logs.glob('gateway-*.log')))}.log"
     merged = {**SETTINGS, "data_dir": str(directory / "data"), **settings}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
     environment |= {f"GATEWAY_{name.upper()}": value for name, value in merged.items()} | {"TMPDIR": str(temporary)}
     argv = [str(COMMAND), "serve", "--port", "0"]
-    with log.open("w") as errors:
+    with log.open("a") as errors:
         process = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
     gateway = Gateway(Path(merged["data_dir"]), temporary, log, process, token=merged["token"])
     assert process.stdout is not None
@@ -241,14 +241,15 @@ def start(directory: Path, settings: Mapping[str, str]) -> Gateway:
 class Starter:
     """`await start_gateway(setting="value")` starts a gateway of the test's own."""
 
-    def __init__(self, directory: Path, stack: AsyncExitStack) -> None:
+    def __init__(self, directory: Path, logs: Path, stack: AsyncExitStack) -> None:
         self.directory = directory
+        self.logs = logs
         self.started: list[Gateway] = []
         self._stack = stack
 
     async def __call__(self, **settings: str) -> Gateway:
         """Start one on the test's data directory, which a later one of the same test finds as it was left."""
-        gateway = await asyncio.to_thread(start, self.directory, settings)
+        gateway = await asyncio.to_thread(start, self.directory, self.logs, settings)
         self.started.append(gateway)
         self._stack.push_async_callback(asyncio.to_thread, gateway.stop)
         return gateway

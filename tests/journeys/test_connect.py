@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import async_playwright
 
-from tests.journeys.driving import driver, wire
+from tests.journeys.driving import driver, needs_shell, wire
 from tests.journeys.running import Gateway, command_line, eventually
 from tests.site.app import Site
 
@@ -112,6 +112,7 @@ async def test_the_viewport_of_launch_options(gateway: Gateway) -> None:
         assert await cdp.evaluate("[innerWidth, outerWidth].includes(640)", await cdp.page())
 
 
+@needs_shell
 async def test_the_headless_shell(gateway: Gateway, site: Site) -> None:
     async with driver("playwright") as client:
         assert await client.connect(gateway.driver(headless="shell")) == ONE_BLANK_PAGE

@@ -43,9 +43,15 @@ async def test_version_hands_out_a_browser(gateway: Gateway, path: str) -> None:
 async def test_the_gateway_lists_the_targets_of_all_sessions(gateway: Gateway, site: Site) -> None:
     first = await gateway.create(url=f"{site.url}/counter")
     second = await gateway.create(url=f"{site.url}/login")
-    for path in ("/json", "/json/", "/json/list", "/json/list/"):
+
+    async def both() -> bool:  # Chromium lists a page's title and URL a moment after it has loaded
+        titles = {(target["url"], target["title"]) for target in await pages(gateway, "/json/list")}
+        return titles == {(f"{site.url}/counter", "Counter"), (f"{site.url}/login", "Log in")}
+
+    await eventually_asked("both pages listed", both)
+    for path in ("/json", "/json/", "/json/list/"):
         found = await pages(gateway, path)
-        assert {target["url"] for target in found} == {f"{site.url}/counter", f"{site.url}/login"}
+        assert len(found) == 2
         assert all(set(target) >= TARGET_KEYS for target in found)
     for session, title in ((first, "Counter"), (second, "Log in")):
         (only,) = await pages(gateway, f"/session/{session['id']}/json/list")

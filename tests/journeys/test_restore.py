@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.journeys.driving import driver
+from tests.journeys.driving import driver, needs_shell
 from tests.journeys.login import connect_and_see, log_in_and_leave
 from tests.journeys.running import Gateway, Starter
 from tests.site.app import Site
@@ -25,7 +25,7 @@ async def test_connecting_while_it_is_put_away_waits_for_the_next_browser(gatewa
     await connect_and_see(session["connect"], site)
 
 
-@pytest.mark.parametrize("headless", [True, "shell"])
+@pytest.mark.parametrize("headless", [True, pytest.param("shell", marks=needs_shell)])
 async def test_stop_saves_before_it_answers_and_restore_brings_it_back(
     gateway: Gateway, site: Site, headless: bool | str
 ) -> None:

