@@ -30,6 +30,7 @@ class Cause(Enum):
     CLOSED = ("browser_closed", CloseCode.DONE, "the client closed the browser")
     CRASHED = ("browser_crashed", CloseCode.CRASHED, "the browser crashed")
     LAUNCH_FAILED = ("launch_failed", CloseCode.FAULT, "the browser could not be started")
+    SAVE_FAILED = ("save_failed", CloseCode.FAULT, "its context could not be saved")
     DRAINED = ("gateway_stopped", CloseCode.DRAINING, "the gateway is stopping")
     FAULT = ("gateway_fault", CloseCode.FAULT, "a fault in the gateway ended the session")
 
@@ -44,7 +45,7 @@ class Cause(Enum):
         match self:
             case Cause.EXPIRED | Cause.UNUSED:
                 return Status.EXPIRED
-            case Cause.CRASHED | Cause.LAUNCH_FAILED | Cause.FAULT:
+            case Cause.CRASHED | Cause.LAUNCH_FAILED | Cause.SAVE_FAILED | Cause.FAULT:
                 return Status.FAILED
             case _:
                 return Status.STOPPED

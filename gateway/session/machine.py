@@ -221,6 +221,7 @@ def _released(state: State, saved: bool, terms: Terms) -> Step:
             return Ended(cause), ()
         case Suspending(cause, waiting):
             if not saved and not terms.saved:
+                cause = cause if cause is Cause.CRASHED else Cause.SAVE_FAILED
                 return Ended(cause), tuple(Refuse(seat, Code.SESSION_ENDED, cause) for seat, _ in waiting)
             if waiting:
                 return Starting(waiting), (Launch(),)

@@ -57,7 +57,8 @@ class Registry:
         try:
             await session.ready.wait()
         except asyncio.CancelledError:
-            await session.stop(force=True)  # nobody will ever know its id
+            await session.stop(force=True)
+            await self.forget(session.record.id)  # nobody will ever know its id
             raise
         if session.failure is not None and session.record.status is Status.FAILED:
             await self.forget(session.record.id)
@@ -119,7 +120,7 @@ class Registry:
         return record.settled(time.time())
 
     async def session(self, principal: Principal, session: SessionId) -> Session:
-        """The session itself, woken from its record if its browser was put away; 410 if it has ended."""
+        """For a driver about to attach: the session, woken if its browser was put away; 410 if it has ended."""
         await self.find(principal, session)
         async with self._waking:
             if (live := self._live.get(session)) is not None:
@@ -130,6 +131,16 @@ class Registry:
             self._refuse_while_draining()
             self._refuse_second(record.spec.tenant, record.spec.name)
             return self._start(record)
+
+    async def awake(self, principal: Principal, session: SessionId) -> Session:
+        """The session if its browser is there now: nobody is woken. 409 if it is put away, 410 if it has ended."""
+        record = await self.find(principal, session)
+        live = self._live.get(session)
+        if live is not None and live.reachable:
+            return live
+        if record.status.ended:
+            raise GatewayError(Code.SESSION_ENDED, f"session {session} has ended: {record.reason or record.status}")
+        raise GatewayError(Code.NOT_RUNNING, f"the browser of session {session} is put away: connect to revive it")
 
     def running(self, principal: Principal) -> list[Session]:
         """Sessions of the principal that hold a browser, oldest first."""

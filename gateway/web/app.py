@@ -16,7 +16,7 @@ from gateway.web.sessions import Sessions
 
 STATIC = Path(__file__).parent / "static"
 # They need no credential, or look at it themselves: a websocket's may be the secret given to `reconnect`.
-PUBLIC = frozenset({"home", "chromium", "chrome", "reconnect", "healthz", "readyz"})
+PUBLIC = frozenset({"home", "chromium", "chrome", "reconnect", "healthz", "readyz", "favicon"})
 # An id, or the capability ID.MAC; a target's id or a browser's.
 KEY = r"{key:[^/]+}"
 SOCKET = r"{what:page|browser}/{target:[A-Za-z0-9-]+}"
@@ -42,6 +42,10 @@ def build_app(
         if request.headers.get("Upgrade"):
             return await connect.standard(request)
         return web.FileResponse(STATIC / "index.html")
+
+    async def icon(request: web.Request) -> web.Response:
+        """Browsers ask for one by themselves; there is none."""
+        return web.Response(status=204)
 
     app = web.Application(middlewares=[middleware(door, PUBLIC)], client_max_size=max_body)
     app.router.add_get("/", home, name="home", allow_head=False)
@@ -77,6 +81,7 @@ def build_app(
     app.router.add_get(f"/session/{KEY}/devtools/{SOCKET}", connect.debug, allow_head=False)
     app.router.add_get(f"/session/{KEY}/devtools/{{path:.+}}", discovery.frontend)
 
+    app.router.add_get("/favicon.ico", icon, name="favicon")
     app.router.add_get("/healthz", health.alive, name="healthz")
     app.router.add_get("/readyz", health.ready, name="readyz")
     app.router.add_get("/pressure", health.pressure)

@@ -47,20 +47,16 @@ class Connect:
         principal = self._door.principal(request)
         if "sessionId" in request.query:
             check(request, frozenset({"sessionId", "takeover"}))
-            session = await self._registry.session(principal, session_id(request.query["sessionId"]))
-            self._check_auth(session, principal)
-            return await self._drive(request, accept, session)
+            return await self._join(request, accept, principal, request.query["sessionId"])
         principal.require_create()
         session = await self._registry.create(standard_spec(request, principal.tenant, self._limits))
-        return await self._drive(request, accept, session)
+        return await self._sit(request, accept, session, Role.DRIVER)
 
     async def api(self, request: web.Request) -> web.StreamResponse:
         """`/session/connect/ID`: an API session, revived if its browser was put away."""
         accept = upgrade(request)
         check(request, frozenset({"takeover"}))
-        session = await self._registry.session(request[PRINCIPAL], session_id(request.match_info["key"]))
-        self._check_auth(session, request[PRINCIPAL])
-        return await self._drive(request, accept, session)
+        return await self._join(request, accept, request[PRINCIPAL], request.match_info["key"])
 
     async def reconnect(self, request: web.Request) -> web.StreamResponse:
         """`/reconnect/ID`: the browser that `reconnect` kept, and only that."""
@@ -70,11 +66,12 @@ class Connect:
         number = session_id(key)
         kept = self._registry.live(number)
         given = credential(request)
+        takeover = switch(request, "takeover")
         if kept is not None and kept.reconnect_auth is not None:
             # With `auth` nothing else opens it, neither the capability in the path nor the tenant's token.
             if given is None or not same(given, kept.reconnect_auth):
                 raise GatewayError(Code.UNAUTHORIZED, "this browser wants the secret that reconnect was given as auth")
-            return await self._drive(request, accept, kept)
+            return await self._sit(request, accept, kept, Role.DRIVER, takeover=takeover)
         reachable = kept is not None and kept.reachable
         if not reachable and "." in key:
             # Whoever holds the URL is told that it is over, also where the secret that went with it is forgotten.
@@ -87,13 +84,13 @@ class Connect:
                 "; /session/connect/ID revives it" if record.spec.kind is Kind.API and not record.status.ended else ""
             )
             raise GatewayError(Code.SESSION_ENDED, f"the browser of session {number} is not kept any more{again}")
-        return await self._drive(request, accept, kept)
+        return await self._sit(request, accept, kept, Role.DRIVER, takeover=takeover)
 
     async def debug(self, request: web.Request) -> web.StreamResponse:
         """`/session/ID/devtools/page/TARGET` and `…/browser/GUID`: a debugging client beside the driver."""
         accept = upgrade(request)
         check(request, frozenset())
-        session = await self._registry.session(request[PRINCIPAL], session_id(request.match_info["key"]))
+        session = await self._registry.awake(request[PRINCIPAL], session_id(request.match_info["key"]))
         return await self._observe(request, accept, session, request.match_info["what"], request.match_info["target"])
 
     async def debug_anywhere(self, request: web.Request) -> web.StreamResponse:
@@ -104,22 +101,32 @@ class Connect:
         session = await self._registry.with_target(request[PRINCIPAL], what, target)
         return await self._observe(request, accept, session, what, target)
 
-    async def _drive(self, request: web.Request, accept: str, session: Session) -> web.StreamResponse:
-        takeover = switch(request, "takeover") if "takeover" in request.query else False
-        return await self._sit(request, accept, session, Role.DRIVER, None, takeover)
+    async def _join(self, request: web.Request, accept: str, principal: Principal, key: str) -> web.StreamResponse:
+        """Drive a session that is there already."""
+        if principal.scope is Scope.RECONNECT:
+            raise GatewayError(Code.FORBIDDEN, "this credential is for /reconnect only")
+        takeover = switch(request, "takeover")  # whatever may be wrong is said before anything is woken
+        session = await self._registry.session(principal, session_id(key))
+        if session.record.spec.kind is Kind.STANDARD and session.reconnect_auth is not None:
+            # The other roads to a browser that is kept must not lead round its `auth`.
+            raise GatewayError(Code.UNAUTHORIZED, "this browser wants the secret that reconnect was given as auth")
+        return await self._sit(request, accept, session, Role.DRIVER, takeover=takeover)
 
     async def _observe(
         self, request: web.Request, accept: str, session: Session, what: str, target: str
     ) -> web.StreamResponse:
-        if session.browser is None:
-            raise GatewayError(
-                Code.NOT_RUNNING, "the session's browser is put away: connect to the session to revive it"
-            )
-        path = session.browser.path if what == "browser" else f"/devtools/page/{target}"
-        return await self._sit(request, accept, session, Role.OBSERVER, path, False)
+        path = session.browser.path if what == "browser" and session.browser else f"/devtools/{what}/{target}"
+        return await self._sit(request, accept, session, Role.OBSERVER, path=path)
 
     async def _sit(
-        self, request: web.Request, accept: str, session: Session, role: Role, path: str | None, takeover: bool
+        self,
+        request: web.Request,
+        accept: str,
+        session: Session,
+        role: Role,
+        *,
+        path: str | None = None,
+        takeover: bool = False,
     ) -> web.StreamResponse:
         """Take a seat, connect to Chromium at `path` (None: its browser endpoint), relay until the end."""
         number = session.record.id
@@ -138,13 +145,6 @@ class Connect:
                 await relay(request, accept, leg, commands, evicted=seat.evicted, leave=seat.leave)
                 log.info("client_gone")
         return web.Response(status=101)
-
-    def _check_auth(self, session: Session, principal: Principal) -> None:
-        """The other roads to a kept standard session must not lead round its `auth`."""
-        if session.record.spec.kind is Kind.STANDARD and session.reconnect_auth is not None:
-            raise GatewayError(Code.UNAUTHORIZED, "this browser wants the secret that reconnect was given as auth")
-        if principal.scope is Scope.RECONNECT:
-            raise GatewayError(Code.FORBIDDEN, "this credential is for /reconnect only")
 
 
 def upgrade(request: web.Request) -> str:

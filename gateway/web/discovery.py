@@ -154,14 +154,7 @@ class Discovery:
         return links_of(request, self._access, self._external_url)
 
     async def _session(self, request: web.Request) -> Session:
-        key = session_id(request.match_info["key"])
-        record = await self._registry.find(request[PRINCIPAL], key)
-        live = self._registry.live(key)
-        if live is None or live.browser is None:
-            if record.status.ended:
-                raise GatewayError(Code.SESSION_ENDED, f"session {key} has ended: {record.reason or record.status}")
-            raise GatewayError(Code.NOT_RUNNING, f"the browser of session {key} is put away: connect to revive it")
-        return live
+        return await self._registry.awake(request[PRINCIPAL], session_id(request.match_info["key"]))
 
     async def _targets(self, session: Session, links: Links) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(await self._ask(session, "/json/list"))

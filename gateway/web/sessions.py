@@ -125,11 +125,7 @@ class Sessions:
         """POST /session/ID/snapshot: saves the context now, the browser runs on."""
         check_query(request, frozenset())
         principal, key = request[PRINCIPAL], session_id(request.match_info["key"])
-        record = await self._registry.find(principal, key)
-        if not record.status.running:
-            raise GatewayError(Code.NOT_RUNNING, f"session {key} is {record.status}: what it saved is listed already")
-        session = await self._registry.session(principal, key)
-        info = await session.snapshot("asked for")
+        info = await (await self._registry.awake(principal, key)).snapshot("asked for")
         return web.json_response(_snapshot(info), status=201)
 
     async def snapshots(self, request: web.Request) -> web.Response:
@@ -149,7 +145,7 @@ class Sessions:
         principal, key = request[PRINCIPAL], session_id(request.match_info["key"])
         record = await self._registry.find(principal, key)
         if record.status.running:
-            document = await (await self._registry.session(principal, key)).context()
+            document = await (await self._registry.awake(principal, key)).context()
         else:
             source = await self._registry.source(principal, key)
             document = await self._registry.means.vault.load_document(source.session, source.version)
@@ -222,12 +218,14 @@ def list_query(request: web.Request, principal: Principal) -> Query:
             raise GatewayError(Code.BAD_REQUEST, "label: key:value is wanted")
         labels.append((key, value))
     cursor = query.get("cursor")
+    if cursor is not None and not is_session_id(cursor):
+        raise GatewayError(Code.BAD_REQUEST, "cursor: the nextCursor of the page before is wanted")
     return Query(
         principal.tenant,
         None if status is None else Status(status),
         query.get("name"),
         tuple(labels),
-        None if cursor is None else session_id(cursor),
+        cursor,
         int(limit),
     )
 
