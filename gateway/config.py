@@ -98,7 +98,8 @@ def secret(text: str) -> str:
 def url(text: str) -> str:
     """http(s)://HOST[:PORT], without a path."""
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+    rest = parts.path.strip("/") or parts.query or parts.fragment
+    if parts.scheme not in ("http", "https") or not parts.netloc or rest:
         raise ValueError("http://HOST:PORT or https://HOST is wanted")
     return text.rstrip("/")
 

@@ -42,7 +42,9 @@ class Redactor:
             }
         if isinstance(value, list | tuple):
             return [self._clean(item) for item in value]
-        return value
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return self.text(repr(value))  # as the renderers would, which come too late for us
 
     def text(self, value: str) -> str:
         """`value` without secrets."""

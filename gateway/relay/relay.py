@@ -51,9 +51,12 @@ async def _farewell(client: ClientLeg, browser: BrowserLeg, evicted: "asyncio.Fu
     if browser.gone.done() and not client.over.done():
         # A crash is seen first as a lost socket; the session says a moment later what it was.
         await _first(client.over, evicted, timeout=VERDICT)
-    if evicted.done():
-        return evicted.result()
-    return Farewell(CloseCode.DONE, "the browser closed the connection")
+    if not evicted.done():
+        return Farewell(CloseCode.DONE, "the browser closed the connection")
+    if evicted.result().close is CloseCode.CRASHED:
+        # Or the process was seen to end first: what it said last is still being read.
+        await _first(client.over, browser.gone, timeout=VERDICT)
+    return evicted.result()
 
 
 async def _first(*futures: "asyncio.Future[Any]", timeout: float | None = None) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from dataclasses import replace
 
 import structlog
 
@@ -21,13 +20,12 @@ async def sweep(store: Store, registry: Registry, retention: float, now: float) 
     done = 0
     for record in await store.due(now):
         try:
-            await store.update(replace(record.settled(now)))
+            await store.update(record.settled(now))
         except Fenced:
             continue  # somebody has just woken it
         done += 1
-    for record in await store.ended_before(now - STANDARD_RETENTION):
-        kept = retention if record.spec.kind is Kind.API else STANDARD_RETENTION
-        if record.ended_at is not None and record.ended_at < now - kept:
+    for kind, kept in ((Kind.API, retention), (Kind.STANDARD, STANDARD_RETENTION)):
+        for record in await store.ended_before(now - kept, kind):
             await registry.forget(record.id)
             done += 1
     return done

@@ -8,6 +8,7 @@ detach, a stop during launch and a connect in the last instant need no special c
 from dataclasses import replace
 
 from gateway.errors import CloseCode, Code
+from gateway.records import SessionRecord, Status
 from gateway.session.life import (
     Admit,
     Attach,
@@ -101,6 +102,24 @@ def seats(state: State) -> tuple[SeatId, ...]:
             return tuple(sorted(observers))
         case _:
             return ()
+
+
+def shown(record: SessionRecord, state: State, now: float) -> SessionRecord:
+    """`record` as it is to be seen in `state`."""
+    match state:
+        case Starting():
+            return replace(record, status=Status.STARTING, reason=None)
+        case Attached():
+            return replace(record, status=Status.CONNECTED, reason=None)
+        case Detached():
+            return replace(record, status=Status.DETACHED, reason=None)
+        case Suspended(cause):
+            return replace(record, status=Status.SUSPENDED, reason=cause.word)
+        case Ended(cause):
+            ended = record.ended_at if record.status.ended else now
+            return replace(record, status=cause.status, reason=cause.word, ended_at=ended)
+        case Suspending() | Stopping():
+            return record  # its browser still runs: the new status counts when that is over
 
 
 def _attach(state: State, event: Attach, terms: Terms) -> Step:

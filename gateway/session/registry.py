@@ -60,7 +60,8 @@ class Registry:
             await session.stop(force=True)
             await self.forget(session.record.id)  # nobody will ever know its id
             raise
-        if session.failure is not None and session.record.status is Status.FAILED:
+        if session.failure is not None:
+            await session.over.wait()
             await self.forget(session.record.id)
             raise session.failure
         return session

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from browser_pool.browser import Browser
-from gateway.errors import CloseCode, Farewell, GatewayError
-from gateway.session.life import Role, SeatId
+from gateway.errors import CloseCode, Code, Farewell, GatewayError
+from gateway.session.life import Cause, Role, SeatId
 
 
 @dataclass(eq=False)
@@ -37,3 +37,14 @@ class Seat:
         """The client must go."""
         if not self.evicted.done():
             self.evicted.set_result(Farewell(close, words))
+
+
+def refusal(code: Code, cause: Cause | None = None) -> GatewayError:
+    """What a client that gets no seat is told; `cause` is why the session ended, where it did."""
+    words = {
+        Code.DRIVER_CONNECTED: "a client is connected; takeover=true (for a stop: force=true) puts it off",
+        Code.SESSION_ENDED: f"the session has ended: {cause.words if cause else 'it was stopped'}",
+        Code.NOT_RUNNING: "the session's browser is put away: connect to the session to revive it",
+        Code.DRAINING: "the gateway is stopping; connect again in a moment",
+    }
+    return GatewayError(code, words.get(code, code.word), retry_after=5 if code is Code.DRAINING else None)

@@ -53,8 +53,8 @@ from gateway.session.life import (
     Terms,
     Tick,
 )
-from gateway.session.machine import advance, deadline, seats
-from gateway.session.seat import Seat
+from gateway.session.machine import advance, deadline, seats, shown
+from gateway.session.seat import Seat, refusal
 from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.vault import SnapshotInfo
 from gateway.store.base import Fenced, Store
@@ -87,6 +87,7 @@ class Session:
         self._release: asyncio.Future[Save] | None = None
         self._holding: asyncio.Task[None] | None = None
         self._launched = False
+        self._dismissed = False  # its task takes no more events
         self._driver_left = asyncio.Event()
         self._written = record
         self._log = structlog.get_logger().bind(session=record.id)
@@ -95,7 +96,8 @@ class Session:
     def terms(self) -> Terms:
         """The rules as they stand now."""
         spec = self.record.spec
-        return Terms(spec.keep, self.record.expires_at, spec.persist, saved=source_of(self.record) is not None)
+        saved = spec.persist and source_of(self.record) is not None
+        return Terms(spec.keep, self.record.expires_at, spec.persist, saved)
 
     @property
     def state(self) -> State:
@@ -139,7 +141,7 @@ class Session:
     async def snapshot(self, reason: str) -> SnapshotInfo:
         """Save the context of the running browser without disturbing it. Raises GatewayError."""
         if self.browser is None:
-            raise self._refusal(Code.NOT_RUNNING, None)
+            raise refusal(Code.NOT_RUNNING)
         info = await snapshot(self.record, self.browser, reason, self._means)
         self.record = replace(self.record, snapshot=info.version, snapshot_at=info.created_at)
         await self._write_down()
@@ -148,7 +150,7 @@ class Session:
     async def context(self) -> ContextDocument:
         """The context of the running browser as it is now. Raises GatewayError."""
         if self.browser is None:
-            raise self._refusal(Code.NOT_RUNNING, None)
+            raise refusal(Code.NOT_RUNNING)
         return await captured(self.browser)
 
     def drain(self) -> None:
@@ -173,6 +175,8 @@ class Session:
     # --- asking and waiting ---
 
     async def _ask_for_seat(self, role: Role, takeover: bool) -> Seat:
+        if self._dismissed:  # between two answers to the same client it was put away, or ended
+            raise refusal(Code.NOT_RUNNING if isinstance(self._state, Suspended) else Code.SESSION_ENDED)
         number = SeatId(next(_seat_ids))
         seat = Seat(number, role, leave=lambda: self._inbox.put_nowait(Detach(number)))
         self._seats[number] = seat
@@ -186,7 +190,7 @@ class Session:
         return seat
 
     async def _ask_to_stop(self, force: bool) -> None:
-        if self.over.is_set():
+        if self._dismissed:
             return
         number = SeatId(next(_seat_ids))
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -223,6 +227,7 @@ class Session:
             while True:
                 await self._apply(await self._next(), work)
                 if isinstance(self._state, Suspended | Ended) and self._inbox.empty():
+                    self._dismissed = True
                     forget(self)
                     break
         self._finish()
@@ -233,8 +238,8 @@ class Session:
         for seat in self._seats.values():
             seat.refuse(self.failure)
             seat.evict(Cause.FAULT.close, Cause.FAULT.words)
-        self._state = Ended(Cause.FAULT)
-        self.record = self._as_it_stands()
+        self._state, self._dismissed = Ended(Cause.FAULT), True
+        self.record = shown(self.record, self._state, time.time())
         self._finish()
 
     def _finish(self) -> None:
@@ -304,13 +309,7 @@ class Session:
     def _refusal(self, code: Code, cause: Cause | None) -> GatewayError:
         if code is Code.BROWSER_FAILED and self.failure is not None:
             return self.failure
-        words = {
-            Code.DRIVER_CONNECTED: "a client is connected; takeover=true (for a stop: force=true) puts it off",
-            Code.SESSION_ENDED: f"the session has ended: {cause.words if cause else 'it was stopped'}",
-            Code.NOT_RUNNING: "the session's browser is put away: connect to the session to revive it",
-            Code.DRAINING: "the gateway is stopping; connect again in a moment",
-        }
-        return GatewayError(code, words.get(code, code.word), retry_after=5 if code is Code.DRAINING else None)
+        return refusal(code, cause)
 
     async def _hold(self, release: "asyncio.Future[Save]") -> None:
         """One browser, from launch to its certain end. Its last word is always one event."""
@@ -342,23 +341,8 @@ class Session:
 
     # --- the record ---
 
-    def _as_it_stands(self) -> SessionRecord:
-        match self._state:
-            case Starting():
-                return replace(self.record, status=Status.STARTING, reason=None)
-            case Attached():
-                return replace(self.record, status=Status.CONNECTED, reason=None)
-            case Detached():
-                return replace(self.record, status=Status.DETACHED, reason=None)
-            case Suspended(cause):
-                return replace(self.record, status=Status.SUSPENDED, reason=cause.word)
-            case Ended(cause):
-                return replace(self.record, status=cause.status, reason=cause.word, ended_at=time.time())
-            case Suspending() | Stopping():
-                return self.record  # its browser still runs: the new status counts when that is over
-
     async def _write_down(self) -> None:
-        record = self._as_it_stands()
+        record = shown(self.record, self._state, time.time())
         if record == self._written:
             return
         self.record = self._written = record

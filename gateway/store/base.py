@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.records import SessionId, SessionRecord, Status
+from gateway.records import Kind, SessionId, SessionRecord, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Store(Protocol):
         """Replace a record unless one of a later incarnation stands there (Fenced)."""
 
     async def page(self, query: Query) -> Page:
-        """A tenant's records, newest first. Standard sessions only while they run. Raises for an unknown cursor."""
+        """A tenant's records, newest first; standard sessions only while they run. BAD_REQUEST for an unknown cursor."""
 
     async def running(self) -> list[SessionRecord]:
         """Every record whose status says that it holds a browser."""
@@ -54,8 +54,8 @@ class Store(Protocol):
     async def due(self, now: float) -> list[SessionRecord]:
         """Suspended sessions whose time is up at `now`."""
 
-    async def ended_before(self, instant: float) -> list[SessionRecord]:
-        """Records of sessions that ended before `instant`."""
+    async def ended_before(self, instant: float, kind: Kind) -> list[SessionRecord]:
+        """Sessions of one kind that ended before `instant`: some hundred of them, the rest once these are deleted."""
 
     async def delete(self, session: SessionId) -> None:
         """Forget a session. Repeating it is harmless."""

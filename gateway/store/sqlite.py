@@ -105,8 +105,8 @@ class SqliteStore:
             where.append(LABELLED)
             values += [key, value]
         if query.cursor is not None:
-            where.append("number < (SELECT number FROM sessions WHERE id = ? AND tenant = ?)")
-            values += [query.cursor, query.tenant]
+            where.append("number < ?")
+            values.append(await self._number(query.cursor, query.tenant))
         found = await self._records(
             f"SELECT record FROM sessions WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?",
             (*values, query.limit + 1),
@@ -127,10 +127,10 @@ class SqliteStore:
             "SELECT record FROM sessions WHERE status = ? AND expires_at <= ?", (Status.SUSPENDED, now)
         )
 
-    async def ended_before(self, instant: float) -> list[SessionRecord]:
+    async def ended_before(self, instant: float, kind: Kind) -> list[SessionRecord]:
         """See Store."""
         return await self._records(
-            "SELECT record FROM sessions WHERE ended_at IS NOT NULL AND ended_at < ? LIMIT 500", (instant,)
+            "SELECT record FROM sessions WHERE ended_at < ? AND kind = ? LIMIT 500", (instant, kind)
         )
 
     async def delete(self, session: SessionId) -> None:
@@ -152,6 +152,12 @@ class SqliteStore:
     async def unclaim(self, tenant: str, key: str) -> None:
         """See Store."""
         await self._run("DELETE FROM idempotency WHERE tenant = ? AND key = ?", (tenant, key))
+
+    async def _number(self, session: str, tenant: str) -> int:
+        rows = await self._rows("SELECT number FROM sessions WHERE id = ? AND tenant = ?", (session, tenant))
+        if not rows:
+            raise GatewayError(Code.BAD_REQUEST, f"cursor: there is no session {session}")
+        return int(rows[0][0])
 
     async def _records(self, sql: str, values: Sequence[Any]) -> list[SessionRecord]:
         return [_record.validate_json(row[0]) for row in await self._rows(sql, values)]

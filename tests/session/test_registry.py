@@ -127,3 +127,16 @@ async def test_what_a_killed_gateway_was_running_is_put_right(tmp_path: Path) ->
         assert (await gateway.registry.find(ADMIN, saved.id)).status is Status.SUSPENDED
         failed = await gateway.registry.find(ADMIN, unsaved.id)
         assert (failed.status, failed.reason) == (Status.FAILED, "gateway_killed")
+
+
+async def test_a_restore_of_a_damaged_snapshot_leaves_no_session(tmp_path: Path) -> None:
+    async with inside(tmp_path) as gateway:
+        session = await gateway.registry.created(API)
+        await session.stop(force=False)
+        next((tmp_path / "snapshots").rglob("context.zst")).write_bytes(b"damaged")
+        source = await gateway.registry.source(ADMIN, session.record.id)
+        assert await refusal(gateway.registry.created(replace(API, source=source))) is Code.SNAPSHOT_UNREADABLE
+        assert [record.id for record in (await gateway.registry.page(Query(ADMIN.tenant))).records] == [
+            session.record.id
+        ]
+        assert gateway.registry.count == 0
