@@ -1,5 +1,7 @@
 """One browser of a session: leased, filled from what was saved, and saved again when it is put away."""
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -94,13 +96,17 @@ async def saved(record: SessionRecord, browser: Browser, save: Save, cause: Caus
             cookies=tuple(cookie for cookie in last.cookies if cookie.expires is None),
             tabs=tuple(tabs.get(url, Tab(url)) for url in browser.pages.values()),
         )
-    return await means.vault.save(
-        record.id,
-        document,
-        profile=profile if browser.gone.is_set() else None,  # files still being written are worth nothing
-        kind=browser.mode.kind,
-        reason=cause.word,
-    )
+    kind, reason = browser.mode.kind, cause.word
+    if browser.gone.is_set():  # files still being written are worth nothing
+        try:
+            return await means.vault.save(record.id, document, profile=profile, kind=kind, reason=reason)
+        except GatewayError as error:
+            if error.code is not Code.SAVE_FAILED:
+                raise
+            # A full disk: the profile itself takes the room, and the document alone is small and has the login.
+            log.warning("profile_not_saved", session=record.id, error=error.message)
+            await asyncio.to_thread(shutil.rmtree, profile, ignore_errors=True)
+    return await means.vault.save(record.id, document, profile=None, kind=kind, reason=reason)
 
 
 async def captured(browser: Browser) -> ContextDocument:

@@ -287,7 +287,7 @@ async def open_registry(store: Store, means: Means, *, drain_timeout: float) -> 
         finally:
             await registry.drain(drain_timeout)
             # What is still there after the drain's time is ended without being saved.
-            for session in registry._live.values():
+            for session in tuple(registry._live.values()):
                 session.abandon()
 
 

@@ -62,6 +62,7 @@ from gateway.store.base import Fenced, Store
 # How long a conflict waits for a driver whose end is on its way: its socket and the request that follows
 # it are two connections, and which of them is read first is chance.
 GRACE = 0.25
+RETRY = 1.0  # seconds until a record that could not be written is tried again
 LONGEST_WAIT = 3600.0  # seconds; an early Tick changes nothing
 
 T = TypeVar("T")
@@ -87,6 +88,7 @@ class Session:
         self._release: asyncio.Future[Save] | None = None
         self._holding: asyncio.Task[None] | None = None
         self._launched = False
+        self._abandoned = False
         self._dismissed = False  # its task takes no more events
         self._driver_left = asyncio.Event()
         self._written = record
@@ -159,6 +161,8 @@ class Session:
 
     def abandon(self) -> None:
         """End the browser at once, saved or not: the time for a drain is over."""
+        self._abandoned = True
+        self._inbox.put_nowait(Tick())
         if self._holding is not None:
             self._holding.cancel()
 
@@ -226,11 +230,13 @@ class Session:
                 await self._write_down()
             while True:
                 await self._apply(await self._next(), work)
-                if isinstance(self._state, Suspended | Ended) and self._inbox.empty():
+                if not isinstance(self._state, Suspended | Ended):
+                    continue
+                self._finish()
+                if self._inbox.empty() and (self._written == self.record or self._abandoned):
                     self._dismissed = True
                     forget(self)
                     break
-        self._finish()
 
     def fault(self) -> None:
         """The task failed: a defect of ours. Nobody is left waiting."""
@@ -251,10 +257,11 @@ class Session:
 
     async def _next(self) -> Event:
         when = deadline(self._state, self.terms)
-        if when is None:
-            return await self._inbox.get()
+        wait = LONGEST_WAIT if when is None else min(max(0.0, when - time.time()), LONGEST_WAIT)
+        if self._written != self.record:
+            wait = min(wait, RETRY)
         try:
-            async with asyncio.timeout(min(max(0.0, when - time.time()), LONGEST_WAIT)):
+            async with asyncio.timeout(wait):
                 return await self._inbox.get()
         except TimeoutError:
             return Tick()
@@ -277,6 +284,7 @@ class Session:
         match effect:
             case Launch():
                 self.failure = None
+                self.over.clear()
                 self.record = replace(self.record, incarnation=self.record.incarnation + 1)
                 self._release = asyncio.get_running_loop().create_future()
                 self._holding = work.create_task(self._hold(self._release))
@@ -342,12 +350,15 @@ class Session:
     # --- the record ---
 
     async def _write_down(self) -> None:
-        record = shown(self.record, self._state, time.time())
+        self.record = record = shown(self.record, self._state, time.time())
         if record == self._written:
             return
-        self.record = self._written = record
         try:
             await self._store.update(record)
-        except (GatewayError, Fenced) as error:
-            # The session lives on; its record is behind until the next change.
-            self._log.error("record_not_written", error=str(error))
+        except GatewayError as error:
+            # The session goes on, and stays here until its record could be written.
+            self._log.error("record_not_written", error=error.message)
+            return
+        except Fenced as error:
+            self._log.warning("record_not_ours", error=str(error))  # erased, or taken over: it is not ours to write
+        self._written = record

@@ -46,7 +46,7 @@ class Store(Protocol):
         """Replace a record unless one of a later incarnation stands there (Fenced)."""
 
     async def page(self, query: Query) -> Page:
-        """A tenant's records, newest first; standard sessions only while they run. BAD_REQUEST for an unknown cursor."""
+        """A tenant's records, newest first, standard ones only while they run. BAD_REQUEST for an unknown cursor."""
 
     async def running(self) -> list[SessionRecord]:
         """Every record whose status says that it holds a browser."""

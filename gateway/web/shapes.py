@@ -16,6 +16,10 @@ Label = Annotated[str, Field(max_length=256)]
 Headless = bool | Literal["shell", "new", "true", "false"]
 # Characters that could not stand in a header or in an argv without doing harm.
 Plain = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Labels = Annotated[dict[Annotated[str, Field(min_length=1, max_length=64)], Label], Field(max_length=32)]
+Locale = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+# It becomes the browser's TZ, in which a colon would begin a file's path.
+Timezone = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+/-]{1,64}$")]
 
 
 # pydantic names the branch of a union in an error's path, which means nothing to a caller.
@@ -43,8 +47,8 @@ class IdentityBody(Shape):
     """Who the browser says it is."""
 
     user_agent: Plain | None = None
-    locale: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] | None = None
-    timezone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+/-]{1,64}$")] | None = None
+    locale: Locale | None = None
+    timezone: Timezone | None = None
     viewport: Viewport | None = None
     device_scale_factor: Annotated[float, Field(gt=0, le=8)] | None = None
     geolocation: dict[str, float] | None = None
@@ -76,8 +80,8 @@ class LaunchBody(Shape):
     viewport: Viewport | None = None
     default_viewport: Viewport | None = None
     user_agent: Plain | None = None
-    locale: str | None = None
-    timezone: str | None = None
+    locale: Locale | None = None
+    timezone: Timezone | None = None
     accept_insecure_certs: bool = False
     ignore_https_errors: Annotated[bool, Field(alias="ignoreHTTPSErrors")] = False
 
@@ -105,7 +109,7 @@ class SessionBody(Shape):
     proxy: ProxyBody | None = None
     egress: EgressBody | None = None
     url: Annotated[str, Field(max_length=8192, pattern=r"^(?:https?://|about:blank|data:)")] | None = None
-    labels: Annotated[dict[Annotated[str, Field(min_length=1, max_length=64)], Label], Field(max_length=32)] = {}
+    labels: Labels = {}
 
 
 class RestoreBody(Shape):
@@ -115,7 +119,7 @@ class RestoreBody(Shape):
     ttl: Milliseconds | None = None
     process_keep_alive: Annotated[int, Field(ge=0, strict=True)] | None = None
     name: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    labels: dict[str, Label] | None = None
+    labels: Labels | None = None
 
 
 class AmendBody(Shape):
@@ -123,7 +127,7 @@ class AmendBody(Shape):
 
     ttl: Milliseconds | None = None
     process_keep_alive: Annotated[int, Field(ge=0, strict=True)] | None = None
-    labels: dict[str, Label] | None = None
+    labels: Labels | None = None
 
 
 def read(shape: type[S], value: object, where: str) -> S:
