@@ -36,6 +36,7 @@ PLAYWRIGHT = {
 }
 VERSION_TIMEOUT = 10.0  # seconds
 ADVICE = "install one with `cdp-gateway install-browser`, or name it with --browser PATH"
+SHELL_ADVICE = "it is Debian's package chromium-headless-shell, or comes with `playwright install chromium`"
 
 
 def _first(names: tuple[str, ...], patterns: tuple[str, ...]) -> Path | None:
@@ -71,7 +72,7 @@ class Binaries:
         found = self.shell if mode is Mode.SHELL else self.full
         what = "Chromium's headless shell" if mode is Mode.SHELL else "Chromium"
         if found is None:
-            raise BrowserMissing(f"no {what} was found: {ADVICE}")
+            raise BrowserMissing(f"no {what} was found: {SHELL_ADVICE if mode is Mode.SHELL else ADVICE}")
         if not os.access(found, os.X_OK) or found.is_dir():
             raise BrowserMissing(f"{what} at {found} is not a program that can be run: {ADVICE}")
         return found

@@ -24,22 +24,26 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cdp-gateway", description="A gateway to live Chromium browsers over CDP.")
+    parser = argparse.ArgumentParser(
+        prog="cdp-gateway", description="A gateway to live Chromium browsers over CDP.", allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=f"cdp-gateway {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="run the gateway")
+    serve = commands.add_parser("serve", allow_abbrev=False, help="run the gateway")
     _settings(serve)
     serve.set_defaults(run=_serve)
 
-    doctor = commands.add_parser("doctor", help="check this machine, and say what to do")
+    doctor = commands.add_parser("doctor", allow_abbrev=False, help="check this machine, and say what to do")
     _settings(doctor)
     doctor.set_defaults(run=_doctor)
 
-    install = commands.add_parser("install-browser", help="find Chromium, or install it")
+    install = commands.add_parser("install-browser", allow_abbrev=False, help="find Chromium, or install it")
     install.set_defaults(run=_install)
 
-    sessions = commands.add_parser("sessions", help="list, create, stop and restore sessions of a running gateway")
+    sessions = commands.add_parser(
+        "sessions", allow_abbrev=False, help="list, create, stop and restore sessions of a running gateway"
+    )
     sessions.add_argument(
         "--url", type=url, default="http://127.0.0.1:3000", help="the gateway's address (default %(default)s)"
     )

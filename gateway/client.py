@@ -28,6 +28,9 @@ async def run(base: str, token: str | None, action: str, session: str | None) ->
         except aiohttp.ClientConnectionError as error:
             print(f"cdp-gateway: no gateway answers at {base}: {error}", file=sys.stderr)
             return 1
+        except aiohttp.ContentTypeError as error:
+            print(f"cdp-gateway: what answers at {base} is no gateway: {error.message}", file=sys.stderr)
+            return 1
 
 
 async def _list(http: aiohttp.ClientSession) -> int:

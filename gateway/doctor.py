@@ -73,7 +73,11 @@ def _sandbox() -> Finding:
     if clone.exists() and clone.read_text().strip() == "0":
         return "bad", "sandbox", "user namespaces are off: sysctl kernel.unprivileged_userns_clone=1"
     if restrict.exists() and restrict.read_text().strip() == "1":
-        return "note", "sandbox", "AppArmor restricts user namespaces: if Chromium does not start, see docs/operations"
+        return (
+            "note",
+            "sandbox",
+            "AppArmor restricts user namespaces; if Chromium does not start: sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+        )
     return "ok", "sandbox", "Chromium's own sandbox is on"
 
 

@@ -130,4 +130,4 @@ async def _open(devtools: DevTools, url: str) -> None:
     async with devtools.attached(page) as session:
         # Answered once the navigation is committed or has failed: a slow server shall not fail the create.
         with suppress(DevToolsGone):
-            await devtools.send("Page.navigate", {"url": url}, session=session, timeout=10)
+            await devtools.send("Page.navigate", {"url": url}, session=session, timeout=3)

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from browser_pool.command_line import FlagRefused, check_flag
@@ -11,12 +11,23 @@ from browser_pool.spec import LaunchSpec, Mode
 from gateway.errors import Code, GatewayError
 from gateway.records import Kind, Limits, SessionSpec
 
+
+def _unicode(text: str) -> str:
+    """JSON can hold half a surrogate pair, which can be neither stored nor put into an argv."""
+    text.encode()
+    return text
+
+
+Text = Annotated[str, AfterValidator(_unicode)]
+Name = Annotated[Text, Field(min_length=1, max_length=128)]
 Milliseconds = Annotated[int, Field(gt=0, strict=True)]
-Label = Annotated[str, Field(max_length=256)]
 Headless = bool | Literal["shell", "new", "true", "false"]
 # Characters that could not stand in a header or in an argv without doing harm.
 Plain = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Labels = Annotated[dict[Annotated[str, Field(min_length=1, max_length=64)], Label], Field(max_length=32)]
+Labels = Annotated[
+    dict[Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=256)]],
+    Field(max_length=32),
+]
 Locale = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 # It becomes the browser's TZ, in which a colon would begin a file's path.
 Timezone = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+/-]{1,64}$")]
@@ -75,7 +86,7 @@ class LaunchBody(Shape):
     """`launch` of a websocket's query: how the browser is started."""
 
     headless: Headless = True
-    args: list[str] = []
+    args: list[Text] = []
     stealth: bool = False
     viewport: Viewport | None = None
     default_viewport: Viewport | None = None
@@ -99,16 +110,16 @@ class SessionBody(Shape):
     ttl: Milliseconds | None = None
     process_keep_alive: Annotated[int, Field(ge=0, strict=True)] | None = None
     persist: bool = True
-    name: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    name: Name | None = None
     restore: str | RestoreFrom | None = None
     context: dict[str, Any] | None = None
     identity: str | IdentityBody | None = None
     stealth: bool = False
     headless: Headless = True
-    args: list[str] = []
+    args: list[Text] = []
     proxy: ProxyBody | None = None
     egress: EgressBody | None = None
-    url: Annotated[str, Field(max_length=8192, pattern=r"^(?:https?://|about:blank|data:)")] | None = None
+    url: Annotated[Text, Field(max_length=8192, pattern=r"^(?:https?://|about:blank|data:)")] | None = None
     labels: Labels = {}
 
 
@@ -118,7 +129,7 @@ class RestoreBody(Shape):
     snapshot: Annotated[int, Field(ge=1)] | None = None
     ttl: Milliseconds | None = None
     process_keep_alive: Annotated[int, Field(ge=0, strict=True)] | None = None
-    name: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    name: Name | None = None
     labels: Labels | None = None
 
 
@@ -137,11 +148,15 @@ def read(shape: type[S], value: object, where: str) -> S:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         # Of a union's branches the one that was meant is the one that got as far as a field's name.
-        first = next((item for item in found if item["type"] == "extra_forbidden"), found[0])
-        path = ".".join(str(part) for part in first["loc"] if not _BRANCH.search(str(part)))
+        first = max(found, key=lambda item: (item["type"] == "extra_forbidden", len(_path(item["loc"]))))
+        path = ".".join(_path(first["loc"]))
         if first["type"] == "extra_forbidden":
             raise GatewayError(Code.UNKNOWN_FIELD, f"{where}: there is no field {path!r}") from None
         raise GatewayError(Code.BAD_REQUEST, f"{where}: {path or 'the whole'}: {first['msg']}") from None
+
+
+def _path(place: tuple[int | str, ...]) -> list[str]:
+    return [str(part) for part in place if not _BRANCH.search(str(part))]
 
 
 def session_spec(body: SessionBody, tenant: str, limits: Limits) -> SessionSpec:

@@ -11,7 +11,8 @@ from browser_pool.spec import LaunchSpec
 from gateway.errors import CloseCode, Code, GatewayError
 from gateway.records import Kind, SessionSpec, Status
 from gateway.session.life import Role
-from tests.inside import ADMIN, inside
+from gateway.store.sqlite import SqliteStore
+from tests.inside import ADMIN, inside, until
 
 API = SessionSpec(ADMIN.tenant, Kind.API, LaunchSpec(), ttl=60, keep=30, persist=True)
 STANDARD = SessionSpec(ADMIN.tenant, Kind.STANDARD, LaunchSpec(), ttl=60, keep=0)
@@ -102,3 +103,22 @@ async def test_a_snapshot_does_not_end_the_browser(tmp_path: Path) -> None:
         with pytest.raises(GatewayError) as refused:
             await session.snapshot("late")
         assert refused.value.code is Code.NOT_RUNNING
+
+
+async def test_a_record_that_cannot_be_written_is_not_forgotten(tmp_path: Path) -> None:
+    async with inside(tmp_path) as gateway:
+        session = await gateway.registry.created(API)
+        number = session.record.id
+        store = gateway.registry._store
+        assert isinstance(store, SqliteStore)
+        await store._db.execute("PRAGMA query_only = 1")  # as a full disk, or a file system gone read-only
+        await session.stop(force=False)
+        # The browser is gone and the context saved; the gateway knows it better than its file.
+        assert list((tmp_path / "browsers").iterdir()) == []
+        assert (await gateway.registry.find(ADMIN, number)).status is Status.STOPPED
+        assert gateway.registry.count == 1
+        await store._db.execute("PRAGMA query_only = 0")
+        await until(lambda: gateway.registry.count == 0)
+        record = await store.get(number)
+        assert record is not None
+        assert (record.status, record.snapshot) == (Status.STOPPED, 1)
