@@ -18,7 +18,7 @@ from browser_pool.errors import BrowserFailed
 from browser_pool.process import chromium, endpoint, environment
 from browser_pool.profile import BrowserDirectory
 from browser_pool.spec import LaunchSpec, Mode
-from browser_pool.tasks import running
+from browser_pool.tasks import running, to_the_end
 
 START_TIMEOUT = 30.0  # seconds; a launch takes 0.1 on an idle machine
 CLOSE_TIMEOUT = 10.0  # seconds for Chromium to write its profile before it is ended
@@ -100,10 +100,10 @@ async def launched(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_remove, directory)
         try:
-            await asyncio.to_thread(directory.make)
+            await to_the_end(asyncio.to_thread(directory.make))
             if fill is not None:
                 await fill(directory.profile)
-            await asyncio.to_thread(directory.prepare)
+            await to_the_end(asyncio.to_thread(directory.prepare))
         except OSError as error:
             raise BrowserFailed(f"the browser's directory cannot be prepared: {error}") from error
         argv = command_line(
@@ -129,7 +129,7 @@ async def launched(
 
 
 async def _remove(directory: BrowserDirectory) -> None:
-    await asyncio.shield(asyncio.to_thread(directory.remove))
+    await to_the_end(asyncio.to_thread(directory.remove))
 
 
 async def _follow_pages(browser: Browser) -> None:

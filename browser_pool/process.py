@@ -16,6 +16,7 @@ from pathlib import Path
 from browser_pool import confine
 from browser_pool.errors import BrowserFailed
 from browser_pool.profile import BrowserDirectory
+from browser_pool.tasks import to_the_end
 
 PR_SET_CHILD_SUBREAPER = 36
 POLL = 0.01  # seconds between looks at DevToolsActivePort: Chromium has no other way to tell
@@ -80,7 +81,7 @@ async def chromium(
     try:
         yield process
     finally:
-        await asyncio.shield(end_tree(process, directory))
+        await to_the_end(end_tree(process, directory))
 
 
 async def end_tree(process: asyncio.subprocess.Process, directory: BrowserDirectory) -> None:

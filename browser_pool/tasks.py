@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -44,3 +46,19 @@ async def crew() -> AsyncIterator[Start]:
     finally:
         while tasks:
             await asyncio.wait(tasks)
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await `work` whole: who is cancelled meanwhile is so once it is done, when what it did can be undone."""
+    task = asyncio.get_running_loop().create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        with suppress(Exception):  # its failure gives way to the cancellation
+            task.result()
+        raise cancelled
+    return task.result()

@@ -73,11 +73,8 @@ def _sandbox() -> Finding:
     if clone.exists() and clone.read_text().strip() == "0":
         return "bad", "sandbox", "user namespaces are off: sysctl kernel.unprivileged_userns_clone=1"
     if restrict.exists() and restrict.read_text().strip() == "1":
-        return (
-            "note",
-            "sandbox",
-            "AppArmor restricts user namespaces; if Chromium does not start: sysctl kernel.apparmor_restrict_unprivileged_userns=0",
-        )
+        way = "sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+        return "note", "sandbox", f"AppArmor restricts user namespaces; if Chromium does not start: {way}"
     return "ok", "sandbox", "Chromium's own sandbox is on"
 
 

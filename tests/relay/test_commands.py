@@ -43,9 +43,7 @@ def test_our_domain_under_both_names(domain: str, alias: bool) -> None:
     assert ask(f"{domain}.snapshot", {}, sessionId="S1") == Snapshot(7, "S1", alias)
     assert ask(f"{domain}.reconnect") == Reconnect(7, None, alias, None, None, False)
     params = {"timeout": 60000, "auth": "s3cret", "detach": True}
-    assert ask(f"{domain}.reconnect", params, sessionId="S1") == Reconnect(
-        7, "S1", alias, 60000, "s3cret", True
-    )
+    assert ask(f"{domain}.reconnect", params, sessionId="S1") == Reconnect(7, "S1", alias, 60000, "s3cret", True)
     assert ask(f"{domain}.liveURL") == Reject(7, None, NOT_FOUND, f"'{domain}.liveURL' wasn't found")
     assert ask(f"{domain}.") == Reject(7, None, NOT_FOUND, f"'{domain}.' wasn't found")
 
@@ -174,9 +172,7 @@ def test_the_prefilter_lets_ordinary_commands_through_unseen() -> None:
 
 
 def test_answers() -> None:
-    assert (
-        answer(Info(1, None, False), {"status": "connected"}) == b'{"id":1,"result":{"status":"connected"}}'
-    )
+    assert answer(Info(1, None, False), {"status": "connected"}) == b'{"id":1,"result":{"status":"connected"}}'
     assert answer(CloseBrowser(2, "S"), {}) == b'{"id":2,"result":{},"sessionId":"S"}'
     result: dict[str, object] = {"version": 3}
     assert json.loads(answer(Snapshot(3, "S", True), result)) == {
@@ -214,9 +210,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-METHODS = st.sampled_from(
-    ["Gateway.reconnect", "Gateway.info", "Browser.close", "Target.createBrowserContext"]
-)
+METHODS = st.sampled_from(["Gateway.reconnect", "Gateway.info", "Browser.close", "Target.createBrowserContext"])
 NAMES = st.sampled_from(["timeout", "auth", "detach", "disposeOnDetach"])
 
 

@@ -335,9 +335,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("bad", "code", "word"), BROKEN.values(), ids=BROKEN.keys())
-def test_a_violation_ends_the_stream_after_what_came_before_it(
-    bad: bytes, code: CloseCode, word: str
-) -> None:
+def test_a_violation_ends_the_stream_after_what_came_before_it(bad: bytes, code: CloseCode, word: str) -> None:
     before = masked(b"Page.enable")
     stream = before + bad + masked(b"Gateway.after")
     for cut in range(len(before) + 20):
@@ -482,9 +480,7 @@ def test_client_segments_are_the_oracles(data: st.DataObject) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.data(), st.binary(max_size=200))
-def test_noise_never_fails_and_its_bytes_never_come_twice_or_changed(
-    data: st.DataObject, noise: bytes
-) -> None:
+def test_noise_never_fails_and_its_bytes_never_come_twice_or_changed(data: st.DataObject, noise: bytes) -> None:
     cuts = data.draw(st.lists(st.integers(0, 200), max_size=6))
     forwarded = b"".join(segment for segment in read(noise, cuts) if isinstance(segment, bytes))
     position = 0
