@@ -94,6 +94,7 @@ async def read_version(path: Path) -> str:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
+            env={"PATH": os.environ.get("PATH", os.defpath)},  # nothing of the gateway's own
         )
     except OSError as error:
         raise BrowserMissing(f"{path} cannot be run: {error.strerror}: {ADVICE}") from error

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from browser_pool.tasks import running, to_the_end
 START_TIMEOUT = 30.0  # seconds; a launch takes 0.1 on an idle machine
 CLOSE_TIMEOUT = 10.0  # seconds for Chromium to write its profile before it is ended
 
-Fill = Callable[[Path], Awaitable[None]]
+Fill = Callable[[Path], Coroutine[Any, Any, None]]
 
 
 @dataclass(eq=False)
@@ -102,7 +102,7 @@ async def launched(
         try:
             await to_the_end(asyncio.to_thread(directory.make))
             if fill is not None:
-                await fill(directory.profile)
+                await to_the_end(fill(directory.profile))  # its threads write on when it is cancelled
             await to_the_end(asyncio.to_thread(directory.prepare))
         except OSError as error:
             raise BrowserFailed(f"the browser's directory cannot be prepared: {error}") from error

@@ -119,7 +119,9 @@ def command_line(
         else:
             rest.append(flag)
     argv = [str(binary), f"--user-data-dir={profile}", *DEFAULT_FLAGS]
-    argv.append(f"--disable-features={','.join(dict.fromkeys(disabled))}")
+    # Where a feature stands in both lists Chromium turns it off: the client's wish goes before our thrift.
+    disabled = [feature for feature in dict.fromkeys(disabled) if feature not in enabled]
+    argv.append(f"--disable-features={','.join(disabled)}")
     if enabled:
         argv.append(f"--enable-features={','.join(dict.fromkeys(enabled))}")
     if spec.mode is not Mode.HEADED:

@@ -113,11 +113,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     with runner:
         try:
             runner.run(node.serve(config, known, ready))
-        except (node.DataDirectoryInUse, GatewayError) as error:
+        except (node.DataDirectoryInUse, GatewayError, OSError) as error:
             print(f"cdp-gateway: {error}", file=sys.stderr)
-            return 1
-        except OSError as error:
-            print(f"cdp-gateway: cannot listen on {config.host}:{config.port}: {error.strerror}", file=sys.stderr)
             return 1
     return 0
 

@@ -39,6 +39,10 @@ class DataDirectoryInUse(RuntimeError):
     """Another gateway runs on this data directory."""
 
 
+class CannotListen(OSError):
+    """The address is in use, not this machine's, or not allowed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Secrets:
     """What this gateway keeps for itself; `made` if the token was made by us and nobody else knows it yet."""
@@ -99,7 +103,10 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, config.host, config.port, backlog=1024)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            raise CannotListen(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
         # Sessions are put away while requests are still answered: a stop in progress gets its reply.
         stack.push_async_callback(registry.drain, config.drain_timeout)
         yield registry, _port(runner)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import load
-from gateway.node import DataDirectoryInUse, prepare, started
+from gateway.node import CannotListen, DataDirectoryInUse, prepare, started
 from tests.inside import ask, inside
 
 
@@ -42,7 +42,7 @@ async def test_a_port_in_use_leaves_nothing(tmp_path: Path) -> None:
     async with inside(tmp_path / "one") as gateway:
         port = gateway.base.rpartition(":")[2]
         config = load({"data_dir": str(tmp_path / "two"), "port": port, "token": "x"}, {}, None)
-        with pytest.raises(OSError, match="address already in use"):
+        with pytest.raises(CannotListen, match=f"cannot listen on 127.0.0.1:{port}"):
             async with started(config, prepare(config)):
                 pass
 

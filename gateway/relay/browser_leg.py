@@ -85,7 +85,7 @@ class BrowserLeg(asyncio.Protocol):
         """Leave, behind all that the client sent; `gone` will tell. `torn`: its last message is incomplete, so drop."""
         self.cut()
         if torn:
-            self.transport.abort()
+            self.abort()
         elif not self.transport.is_closing():
             # Not just the end of the stream: closing a socket with unread input resets the connection, and
             # commands still under way would be lost. Chromium answers a Close and then closes by itself.
@@ -94,7 +94,8 @@ class BrowserLeg(asyncio.Protocol):
     def abort(self) -> None:
         """Drop the connection."""
         self._client = None
-        self.transport.abort()
+        if not self.gone.done():  # asyncio's transports do not bear it after their end
+            self.transport.abort()
 
     def hold(self) -> None:
         """Read no more from Chromium: the client does not keep up."""

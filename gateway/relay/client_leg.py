@@ -137,11 +137,12 @@ class ClientLeg(asyncio.Protocol):
                 self._transport.close()
                 await asyncio.wait([self._lost])
         except TimeoutError:
-            self._transport.abort()
+            self.abort()
 
     def abort(self) -> None:
         """Drop the connection."""
-        self._transport.abort()
+        if not self._lost.done():  # asyncio's transports do not bear it after their end
+            self._transport.abort()
 
     # --- asyncio.Protocol ---
 

@@ -37,6 +37,6 @@ async def keep_sweeping(store: Store, registry: Registry, retention: float) -> N
         try:
             if done := await sweep(store, registry, retention, time.time()):
                 log.info("sessions_swept", count=done)
-        except GatewayError as error:
-            log.warning("sweep_failed", error=error.message)
+        except (GatewayError, OSError) as error:
+            log.warning("sweep_failed", error=str(error))
         await asyncio.sleep(PERIOD)

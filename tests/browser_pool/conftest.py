@@ -1,0 +1,44 @@
+"""Real browsers for the tests of the pool, and a check that each test ends all of them."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from browser_pool.binary import Binaries
+from browser_pool.pool import BrowserPool
+from browser_pool.spec import LaunchSpec, Mode
+from tests.browser_pool.seen import dead_children, processes_under
+
+
+@pytest.fixture
+def binaries() -> Binaries:
+    """The browsers of this machine."""
+    found = Binaries()
+    if found.full is None:
+        pytest.skip("no Chromium here")
+    return found
+
+
+@pytest.fixture
+def spec(binaries: Binaries) -> LaunchSpec:
+    """The lightest kind of browser that there is."""
+    return LaunchSpec(mode=Mode.HEADLESS if binaries.shell is None else Mode.SHELL)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """Where a test's browsers live: at its end no process, no directory and no zombie of theirs is left."""
+    before = dead_children()
+    root = tmp_path / "browsers"
+    root.mkdir()
+    yield root
+    assert processes_under(root) == []
+    assert list(root.iterdir()) == []
+    assert dead_children() <= before
+
+
+@pytest.fixture
+async def pool(root: Path, binaries: Binaries) -> AsyncIterator[BrowserPool]:
+    async with BrowserPool(root, binaries) as pool:
+        yield pool

@@ -1,0 +1,165 @@
+from pathlib import Path
+
+import pytest
+
+from browser_pool.command_line import (
+    CLIENT_FLAGS,
+    DEFAULT_FLAGS,
+    DISABLED_FEATURES,
+    FlagRefused,
+    accept_language,
+    check_flag,
+    command_line,
+    plain_user_agent,
+)
+from browser_pool.spec import LaunchSpec, Mode
+
+BINARY, PROFILE = Path("/opt/chromium"), Path("/data/browsers/1/profile")
+
+
+def argv(spec: LaunchSpec, *, sandbox: bool = True, display: bool = False, user_agent: str | None = None) -> list[str]:
+    return command_line(spec, BINARY, PROFILE, sandbox=sandbox, display=display, user_agent=user_agent)
+
+
+def values(words: list[str], flag: str) -> list[str]:
+    return [word.removeprefix(f"{flag}=") for word in words if word.startswith(f"{flag}=")]
+
+
+def test_the_frame_of_every_command_line() -> None:
+    words = argv(LaunchSpec())
+    assert words[0] == str(BINARY)
+    assert words[-1] == "about:blank"
+    assert values(words, "--user-data-dir") == [str(PROFILE)]
+
+
+@pytest.mark.parametrize("flag", DEFAULT_FLAGS)
+def test_each_default_flag_is_there_once(flag: str) -> None:
+    assert argv(LaunchSpec()).count(flag) == 1
+
+
+def test_the_debugging_port_is_a_free_one_on_loopback() -> None:
+    words = argv(LaunchSpec())
+    assert values(words, "--remote-debugging-port") == ["0"]
+    assert not values(words, "--remote-debugging-address")
+    assert not values(words, "--remote-allow-origins")
+
+
+def test_the_clients_feature_lists_are_merged_with_ours() -> None:
+    given = ("--disable-features=Translate,Mine", "--enable-features=A,B", "--enable-features=B,C")
+    words = argv(LaunchSpec(args=given))
+    assert values(words, "--disable-features") == [",".join((*DISABLED_FEATURES, "Mine"))]
+    assert values(words, "--enable-features") == ["A,B,C"]
+
+
+def test_stealth_and_the_clients_blink_features_are_merged() -> None:
+    words = argv(LaunchSpec(stealth=True, args=("--disable-blink-features=Mine",)))
+    assert values(words, "--disable-blink-features") == ["AutomationControlled,Mine"]
+    assert values(argv(LaunchSpec(args=("--disable-blink-features=Mine",))), "--disable-blink-features") == ["Mine"]
+    assert values(argv(LaunchSpec()), "--disable-blink-features") == []
+
+
+def test_a_clients_flag_comes_after_ours_and_so_wins() -> None:
+    words = argv(LaunchSpec(viewport=(800, 600), args=("--window-size=1,1",)))
+    assert values(words, "--window-size") == ["800,600", "1,1"]
+
+
+@pytest.mark.parametrize("mode", [Mode.HEADLESS, Mode.SHELL])
+def test_headless(mode: Mode) -> None:
+    assert {"--headless", "--hide-scrollbars", "--mute-audio"} <= set(argv(LaunchSpec(mode=mode)))
+
+
+def test_a_headed_browser_draws_without_a_screen_where_there_is_none() -> None:
+    without = argv(LaunchSpec(mode=Mode.HEADED))
+    assert "--headless" not in without
+    assert "--ozone-platform=headless" in without
+    assert "--ozone-platform=headless" not in argv(LaunchSpec(mode=Mode.HEADED), display=True)
+
+
+def test_the_sandbox_is_on_unless_it_cannot_be() -> None:
+    assert "--no-sandbox" not in argv(LaunchSpec())
+    assert "--no-sandbox" in argv(LaunchSpec(), sandbox=False)
+
+
+def test_an_identity() -> None:
+    words = argv(
+        LaunchSpec(
+            user_agent="Agent 1",
+            locale="de-AT",
+            viewport=(1280, 720),
+            device_scale_factor=1.5,
+            proxy_server="socks5://127.0.0.1:9",
+            proxy_bypass="*.example",
+        ),
+        user_agent="Agent 2",
+    )
+    assert values(words, "--user-agent") == ["Agent 1"]
+    assert values(words, "--lang") == ["de-AT"]
+    assert values(words, "--accept-lang") == ["de-AT,de"]
+    assert values(words, "--window-size") == ["1280,720"]
+    assert values(words, "--force-device-scale-factor") == ["1.5"]
+    assert values(words, "--proxy-server") == ["socks5://127.0.0.1:9"]
+    assert values(words, "--proxy-bypass-list") == ["*.example"]
+
+
+def test_the_given_user_agent_serves_where_the_spec_has_none() -> None:
+    assert values(argv(LaunchSpec(), user_agent="Agent 2"), "--user-agent") == ["Agent 2"]
+    assert values(argv(LaunchSpec()), "--user-agent") == []
+
+
+@pytest.mark.parametrize(
+    "flag", ["--lang=de", "--mute-audio", "--window-size=800,600", "--user-agent=a=b\nc", "--lang="]
+)
+def test_flags_that_a_client_may_add(flag: str) -> None:
+    assert check_flag(flag) == flag
+
+
+@pytest.mark.parametrize(
+    "name",
+    """
+    user-data-dir remote-debugging-port remote-debugging-pipe remote-debugging-address remote-allow-origins
+    no-sandbox disable-setuid-sandbox disable-seccomp-filter-sandbox load-extension disable-extensions-except
+    renderer-cmd-prefix gpu-launcher utility-cmd-prefix browser-subprocess-path log-file enable-logging
+    disk-cache-dir crash-dumps-dir proxy-pac-url host-resolver-rules allow-file-access-from-files type headless
+    """.split(),
+)
+def test_flags_that_a_client_may_not_add_are_named(name: str) -> None:
+    assert name not in CLIENT_FLAGS
+    for flag in (f"--{name}", f"--{name}=value"):
+        with pytest.raises(FlagRefused, match=f"--{name} ") as refused:
+            check_flag(flag)
+        assert refused.value.flag == name
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-", "--", "lang=de", "-lang=de", "--Lang=de", "--la ng", "--lang=a\0b", "/bin/sh"]
+)
+def test_what_is_no_flag_is_refused(text: str) -> None:
+    with pytest.raises(FlagRefused, match="write it as"):
+        check_flag(text)
+
+
+def test_the_name_in_a_refusal_is_short_and_without_the_value() -> None:
+    with pytest.raises(FlagRefused) as refused:
+        check_flag(f"{'x' * 500}=secret")
+    assert refused.value.flag == "x" * 80
+    assert "secret" not in str(refused.value)
+
+
+def test_accept_language() -> None:
+    assert accept_language("de-DE") == "de-DE,de"
+    assert accept_language("de") == "de"
+
+
+def test_the_plain_user_agent_is_reduced_as_chromium_does() -> None:
+    agent = plain_user_agent("156.0.8078.79")
+    assert "Chrome/156.0.0.0 " in agent
+    assert "Headless" not in agent
+
+
+def test_a_feature_that_the_client_wants_is_not_turned_off_by_us() -> None:
+    spec = LaunchSpec(args=("--enable-features=Translate",))
+    argv = command_line(spec, Path("chromium"), Path("p"), sandbox=True, display=False, user_agent=None)
+    assert "--enable-features=Translate" in argv
+    off = next(flag for flag in argv if flag.startswith("--disable-features="))
+    assert "Translate" not in off
+    assert "OptimizationHints" in off

@@ -1,0 +1,217 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from browser_pool.binary import Binaries
+from browser_pool.pool import BrowserPool, free_bytes
+from browser_pool.process import processes_of
+from browser_pool.spec import LaunchSpec
+from tests.browser_pool.seen import alive, children, dead_children, entries, processes_under, program, reaped
+from tests.journeys.running import eventually
+
+# Leases a browser of the kind argv[2] below argv[1], says its pid, and waits for its end.
+LEASING = """
+import asyncio, sys
+from pathlib import Path
+from browser_pool.binary import Binaries
+from browser_pool.pool import BrowserPool
+from browser_pool.spec import LaunchSpec, Mode
+
+async def main():
+    async with BrowserPool(Path(sys.argv[1]), Binaries()) as pool:
+        async with pool.lease(LaunchSpec(mode=Mode(sys.argv[2]))) as browser:
+            print(browser.pid, flush=True)
+            await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_browsers_are_apart_and_counted(pool: BrowserPool, spec: LaunchSpec) -> None:
+    async with pool.lease(spec) as one, pool.lease(spec) as other:
+        assert one.pid != other.pid
+        assert one.port != other.port
+        assert one.directory.path != other.directory.path
+        assert {one.directory.path.parent, other.directory.path.parent} == {pool.root}
+        assert pool.browsers == {one, other}
+        assert entries(pool.root) == sorted(browser.directory.path.name for browser in (one, other))
+    assert pool.browsers == set()
+    assert entries(pool.root) == []
+
+
+async def closed_gently(pool: BrowserPool, spec: LaunchSpec) -> None:
+    async with pool.lease(spec) as browser:
+        assert await browser.close()
+
+
+async def killed(pool: BrowserPool, spec: LaunchSpec) -> None:
+    async with pool.lease(spec) as browser:
+        os.kill(browser.pid, signal.SIGKILL)
+        await browser.gone.wait()
+
+
+async def left(pool: BrowserPool, spec: LaunchSpec) -> None:
+    async with pool.lease(spec):
+        pass
+
+
+async def failed(pool: BrowserPool, spec: LaunchSpec) -> None:
+    async with pool.lease(spec):
+        raise LookupError
+
+
+@pytest.mark.parametrize("way", [closed_gently, killed, left, failed])
+async def test_whatever_the_end_nothing_is_left(
+    pool: BrowserPool, spec: LaunchSpec, way: Callable[..., object]
+) -> None:
+    before = dead_children()
+    await asyncio.gather(*(way(pool, spec) for _ in range(2)), return_exceptions=True)  # type: ignore[call-overload]
+    assert processes_under(pool.root) == []
+    assert entries(pool.root) == []
+    assert dead_children() <= before
+    assert pool.browsers == set()
+
+
+STAGES: dict[str, Callable[[Path], object]] = {
+    "its directory is there": entries,
+    "its process is there": processes_of,
+    "its endpoint is there": lambda root: list(root.glob("*/profile/DevToolsActivePort")),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_cancelled_launch_leaves_nothing(pool: BrowserPool, spec: LaunchSpec, stage: str) -> None:
+    launching = asyncio.ensure_future(left(pool, spec))
+    await eventually(stage, lambda: STAGES[stage](pool.root))
+    launching.cancel()
+    await asyncio.wait([launching])
+    assert processes_under(pool.root) == []
+    assert entries(pool.root) == []
+    assert pool.browsers == set()
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_launch_cancelled_at_its_very_beginning_leaves_nothing(
+    pool: BrowserPool, spec: LaunchSpec, turns: int
+) -> None:
+    launching = asyncio.ensure_future(left(pool, spec))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    launching.cancel()
+    await asyncio.wait([launching])
+    await asyncio.to_thread(lambda: None)  # threads that it began come to their end
+    assert entries(pool.root) == []
+
+
+async def test_who_is_cancelled_again_still_ends_the_browser_first(pool: BrowserPool, spec: LaunchSpec) -> None:
+    launching = asyncio.ensure_future(left(pool, spec))
+    await eventually("its process is there", lambda: processes_of(pool.root))
+    while not launching.done():
+        launching.cancel()
+        await asyncio.sleep(0)
+    assert launching.cancelled()
+    assert processes_under(pool.root) == []
+    assert entries(pool.root) == []
+
+
+def test_on_the_gateways_own_loop_nothing_is_left_either(root: Path, binaries: Binaries, spec: LaunchSpec) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def all_ways() -> None:
+        async with BrowserPool(root, binaries) as pool:
+            for way in (closed_gently, killed, left):
+                await way(pool, spec)
+                assert processes_under(root) == []
+            for stage, reached in STAGES.items():
+                launching = asyncio.ensure_future(left(pool, spec))
+                await eventually(stage, lambda reached=reached: reached(root))  # type: ignore[misc]
+                launching.cancel()
+                await asyncio.wait([launching])
+                assert processes_under(root) == []
+                assert entries(root) == []
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert "uvloop" in type(runner.get_loop()).__module__
+        runner.run(all_ways())
+
+
+async def test_a_pool_with_leased_browsers_cannot_be_left(root: Path, binaries: Binaries, spec: LaunchSpec) -> None:
+    pool = BrowserPool(root, binaries)
+    await pool.__aenter__()
+    async with pool.lease(spec):
+        with pytest.raises(RuntimeError, match="1 browsers are still leased"):
+            await pool.__aexit__(None, None, None)
+    await pool.__aexit__(None, None, None)
+
+
+async def test_launches_are_paced(root: Path, tmp_path: Path) -> None:
+    at_once = 2 * (os.cpu_count() or 1)
+    hanging = program(tmp_path / "hanging", "sleep 1000")
+    async with BrowserPool(root, Binaries(hanging)) as pool:
+        launches = [asyncio.ensure_future(left(pool, LaunchSpec())) for _ in range(at_once + 3)]
+        await eventually("as many as allowed have begun", lambda: len(entries(root)) == at_once)
+        await asyncio.sleep(0)
+        assert len(entries(root)) == at_once
+        for launch in launches:
+            launch.cancel()
+        await asyncio.wait(launches)
+
+
+async def test_a_killed_process_takes_its_browser_along_and_the_next_one_sweeps(
+    root: Path, binaries: Binaries, spec: LaunchSpec
+) -> None:
+    before = children()
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", LEASING, str(root), spec.mode.value, stdout=asyncio.subprocess.PIPE
+    )
+    assert owner.stdout is not None
+    main = int(await owner.stdout.readline())
+    assert alive(main)
+    owner.kill()
+    await owner.wait()
+    await eventually("no process of the browser is left", lambda: not processes_under(root))
+    assert len(entries(root)) == 1
+    async with BrowserPool(root, binaries):
+        assert entries(root) == []
+    await reaped(before)
+
+
+async def test_a_sweep_ends_browsers_that_outlived_their_owner(
+    root: Path, binaries: Binaries, spec: LaunchSpec
+) -> None:
+    """As with an owner that could not tie its browsers to itself: they run on, writing into their profiles."""
+    before = children()
+    profile = root / "left" / "profile"
+    profile.mkdir(parents=True)
+    argv = [str(binaries.path(spec.mode)), "--headless", "--no-sandbox", "--remote-debugging-port=0"]
+    code = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:], stdout=2, start_new_session=True).pid)"
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", code, *argv, f"--user-data-dir={profile}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    main = int(done.stdout)
+    await eventually("it runs", (profile / "DevToolsActivePort").exists)
+    assert main in processes_under(root)
+    assert BrowserPool(root, binaries).sweep() == 1
+    assert entries(root) == []
+    await eventually("no process of the browser is left", lambda: not processes_under(root))
+    await reaped(before)
+
+
+async def test_a_sweep_of_nothing_makes_the_root_for_its_owner_alone(tmp_path: Path, binaries: Binaries) -> None:
+    pool = BrowserPool(tmp_path / "not" / "there", binaries)
+    assert pool.sweep() == 0
+    assert pool.root.stat().st_mode & 0o777 == 0o700
+
+
+def test_free_bytes(tmp_path: Path) -> None:
+    assert free_bytes(tmp_path) > 0

@@ -1,0 +1,108 @@
+import pytest
+
+from gateway.errors import Code, GatewayError
+from gateway.records import SessionId, new_session_id
+from gateway.tenancy.access import TENANT, TICKET_LIFE, Access, Principal, Role, Scope, same
+
+NOW = 1_000_000.0
+KEY = bytes(range(32))
+SESSION = new_session_id()
+
+
+@pytest.fixture
+def access() -> Access:
+    return Access("the-token", KEY)
+
+
+def refused(access: Access, credential: str | None, now: float = NOW) -> str:
+    with pytest.raises(GatewayError) as error:
+        access.principal(credential, now)
+    assert error.value.code is Code.UNAUTHORIZED
+    return error.value.message
+
+
+def test_the_token_may_everything(access: Access) -> None:
+    principal = access.principal("the-token", NOW)
+    assert principal == Principal(TENANT, Role.ADMIN)
+    principal.require_tenant()
+    principal.require_create()
+
+
+@pytest.mark.parametrize(
+    "credential",
+    ["", "the-toke", "the-token ", "THE-TOKEN", "ü", "\udcff", ".", "~", "~~", "a~b~c", f"{SESSION}.", "x" * 10**6],
+)
+def test_a_wrong_credential_is_refused_without_repeating_it(access: Access, credential: str) -> None:
+    message = refused(access, credential)
+    assert "the-token" not in message
+    assert len(message) < 200
+
+
+def test_a_missing_one_is_refused_with_how_to_give_it(access: Access) -> None:
+    assert "?token=" in refused(access, None)
+
+
+def test_without_a_token_nobody_needs_one_but_a_wrong_one_is_wrong() -> None:
+    access = Access(None, KEY)
+    assert access.principal(None, NOW) == Principal(TENANT, Role.ADMIN)
+    refused(access, "anything")
+    refused(access, "")
+    assert access.principal(access.capability(SESSION), NOW).session == SESSION
+
+
+@pytest.mark.parametrize("scope", [Scope.SESSION, Scope.RECONNECT])
+def test_a_capability_is_for_one_session(access: Access, scope: Scope) -> None:
+    secret = access.capability(SESSION, scope)
+    principal = access.principal(secret, NOW)
+    assert principal == Principal(TENANT, Role.USER, scope, SESSION)
+    for ask in (principal.require_tenant, principal.require_create):
+        with pytest.raises(GatewayError) as error:
+            ask()
+        assert error.value.code is Code.FORBIDDEN
+
+
+def test_a_capability_fits_into_a_path_and_a_query_as_it_is(access: Access) -> None:
+    assert all(character.isalnum() or character in "-_." for character in access.capability(SESSION))
+
+
+def test_a_capability_cannot_be_moved_or_made(access: Access) -> None:
+    secret = access.capability(SESSION)
+    mac = secret.partition(".")[2]
+    assert len(mac) >= 22, "at least 128 bits"
+    refused(access, f"{new_session_id()}.{mac}")
+    refused(access, secret[:-1])
+    refused(access, secret + "A")
+    refused(access, f"{SESSION}.{mac.swapcase()}")
+    refused(Access("the-token", bytes(32)), secret)
+    assert mac not in access.capability(SESSION, Scope.RECONNECT)
+
+
+def test_a_ticket_makes_sessions_for_an_hour(access: Access) -> None:
+    ticket = access.ticket(TENANT, NOW)
+    for now in (NOW, NOW + TICKET_LIFE):
+        principal = access.principal(ticket, now)
+        assert principal == Principal(TENANT, Role.USER, Scope.CREATE)
+        principal.require_create()
+        with pytest.raises(GatewayError):
+            principal.require_tenant()
+    refused(access, ticket, NOW + TICKET_LIFE + 1)
+
+
+def test_a_ticket_cannot_be_changed(access: Access) -> None:
+    tenant, expiry, mac = access.ticket(TENANT, NOW).split("~")
+    refused(access, f"{tenant}~{int(expiry) + 3600}~{mac}")
+    refused(access, f"other~{expiry}~{mac}")
+    refused(access, f"{tenant}~{expiry}~")
+
+
+def test_a_macs_scope_is_part_of_it(access: Access) -> None:
+    # A ticket of a tenant who calls himself like a session must not open that session.
+    mac = access.ticket(SESSION, NOW).rpartition("~")[2]
+    refused(access, f"{SESSION}.{mac}")
+    refused(access, f"{SESSION}.{access.capability(SessionId(SESSION), Scope.CREATE).partition('.')[2]}")
+
+
+def test_same() -> None:
+    assert same("ä", "ä")
+    assert not same("a", "ä")
+    assert not same("", "a")

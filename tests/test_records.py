@@ -1,0 +1,41 @@
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from browser_pool.spec import LaunchSpec
+from gateway.records import Kind, SessionRecord, SessionSpec, Status, is_session_id, new_session_id
+
+SPEC = SessionSpec("tenant", Kind.API, LaunchSpec(), ttl=60, keep=10)
+RECORD = SessionRecord(new_session_id(), SPEC, Status.SUSPENDED, created_at=1000, expires_at=1060)
+
+
+def test_ids_are_uuids_that_never_repeat() -> None:
+    made = {new_session_id() for _ in range(1000)}
+    assert len(made) == 1000
+    for text in made:
+        assert is_session_id(text)
+        assert str(uuid.UUID(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "x", f"{RECORD.id}\n", f"{RECORD.id}.mac", f" {RECORD.id}", "F" + RECORD.id[1:]])
+def test_what_is_no_id(text: str) -> None:
+    assert not is_session_id(text)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_status_is_running_ended_or_suspended(status: Status) -> None:
+    assert [status.running, status.ended, status is Status.SUSPENDED].count(True) == 1
+
+
+def test_a_suspended_session_expires_by_itself() -> None:
+    assert RECORD.settled(1059.9) == RECORD
+    over = RECORD.settled(1060)
+    assert (over.status, over.reason, over.ended_at) == (Status.EXPIRED, "ttl", 1060)
+    assert over.settled(5000) == over
+
+
+@pytest.mark.parametrize("status", set(Status) - {Status.SUSPENDED})
+def test_others_are_ended_by_whoever_runs_them(status: Status) -> None:
+    record = replace(RECORD, status=status)
+    assert record.settled(5000) == record

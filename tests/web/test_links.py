@@ -1,0 +1,97 @@
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+
+from gateway.records import new_session_id
+from gateway.tenancy.access import TENANT, Access, Scope
+from gateway.web.links import Links, links_of
+
+NOW = 1_000_000.0
+ACCESS = Access("the-token", bytes(32))
+SESSION = new_session_id()
+
+
+@pytest.fixture(params=["http://127.0.0.1:3000", "https://gate.example"])
+def links(request: pytest.FixtureRequest) -> Links:
+    return Links(request.param, ACCESS)
+
+
+def every(links: Links) -> list[str]:
+    return [
+        links.connect(SESSION),
+        links.stop(SESSION),
+        links.drive(SESSION),
+        links.reconnect(SESSION),
+        links.open(TENANT, NOW),
+        links.session(SESSION),
+        links.devtools_socket(SESSION, "page/T"),
+        links.devtools_page(SESSION),
+        links.devtools_page(SESSION, "T"),
+    ]
+
+
+def token(url: str) -> str:
+    return parse_qs(urlsplit(url).query)["token"][0]
+
+
+def test_none_has_the_tenants_token(links: Links) -> None:
+    assert len(set(every(links))) == 9
+    assert not any("the-token" in url for url in every(links))
+
+
+def test_scheme_and_address_are_the_base_ones(links: Links) -> None:
+    http, ws = links.base, links.base.replace("http", "ws", 1)
+    for url, start in zip(every(links), [ws, http, ws, ws, ws, http, ws, http, http], strict=True):
+        assert url.startswith(f"{start}/"), url
+
+
+def test_connect_stop_and_drive_carry_a_capability_of_the_session(links: Links) -> None:
+    for url, path in (
+        (links.connect(SESSION), f"/session/connect/{SESSION}"),
+        (links.stop(SESSION), f"/session/{SESSION}"),
+        (links.drive(SESSION), "/"),
+    ):
+        assert urlsplit(url).path == path
+        principal = ACCESS.principal(token(url), NOW)
+        assert (principal.scope, principal.session) == (Scope.SESSION, SESSION)
+    assert parse_qs(urlsplit(links.drive(SESSION)).query)["sessionId"] == [SESSION]
+
+
+def test_reconnect_has_it_in_the_path_since_scripts_append_a_query(links: Links) -> None:
+    parts = urlsplit(links.reconnect(SESSION))
+    assert not parts.query
+    principal = ACCESS.principal(parts.path.rpartition("/")[2], NOW)
+    assert (principal.scope, principal.session) == (Scope.RECONNECT, SESSION)
+
+
+def test_open_makes_a_session_of_the_tenant(links: Links) -> None:
+    principal = ACCESS.principal(token(links.open(TENANT, NOW)), NOW)
+    assert (principal.scope, principal.tenant) == (Scope.CREATE, TENANT)
+
+
+def test_devtools_go_along_with_the_capability(links: Links) -> None:
+    capability = links.session(SESSION).rpartition("/")[2]
+    assert ACCESS.principal(capability, NOW).session == SESSION
+    socket = links.devtools_socket(SESSION, "page/T")
+    assert socket == f"{links.ws}/session/{capability}/devtools/page/T"
+    page = urlsplit(links.devtools_page(SESSION, "T"))
+    assert page.path == f"/session/{capability}/devtools/inspector.html"
+    # The frontend's own parameter: ws= or wss=, without a scheme.
+    scheme, _, address = socket.partition("://")
+    assert page.query == f"{scheme}={address}"
+    assert links.devtools_page(SESSION) == f"{links.session(SESSION)}/devtools/inspector.html"
+
+
+@pytest.mark.parametrize("external", [None, "https://gate.example"])
+async def test_links_are_for_the_address_that_the_client_used(external: str | None) -> None:
+    async def handle(request: web.Request) -> web.Response:
+        return web.json_response(links_of(request, ACCESS, external).base)
+
+    app = web.Application()
+    app.router.add_get("/", handle)
+    async with TestServer(app) as server, ClientSession() as client:
+        for host in ("gateway:3000", "[::1]:3000"):
+            async with client.get(server.make_url("/"), headers={"Host": host}) as answer:
+                assert await answer.json() == (external or f"http://{host}")
