@@ -31,7 +31,7 @@ from gateway.relay.frames import (
 
 CLOSE_TIMEOUT = 3.0  # seconds for the client to read our Close and answer it
 BOUNDARY_TIMEOUT = 1.0  # seconds for a frame under way to its end, before a Close is said
-DEAD_AFTER = 60_000  # ms without an acknowledgement, then the kernel gives the connection up
+DEAD_AFTER = 300_000  # ms without an acknowledgement; a reader paused in a debugger looks the same as a dead one
 REPLIES_LIMIT = 256 << 10  # bytes of our own replies that may wait before the client is no longer read
 
 
