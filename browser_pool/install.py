@@ -16,9 +16,11 @@ def install() -> int:
     if (found := Binaries().full) is not None:
         print(f"Chromium is at {found}")
         return 0
-    for name, commands in _ways():
+    for name, commands, extra in _ways():
         print(f"installing Chromium with {name}…", flush=True)
         if all(subprocess.run(command, check=False).returncode == 0 for command in commands):
+            for command in extra:  # what can be done without: a failure is no failure
+                subprocess.run(command, check=False)
             if (found := Binaries().full) is not None:
                 print(f"Chromium is at {found}")
                 return 0
@@ -31,26 +33,19 @@ def install() -> int:
     return 1
 
 
-def _ways() -> list[tuple[str, list[list[str]]]]:
-    """Ways to install, best first: a name and the commands of each."""
-    ways: list[tuple[str, list[list[str]]]] = []
+def _ways() -> list[tuple[str, list[list[str]], list[list[str]]]]:
+    """Ways to install, best first: a name, the commands of each, and those of what can be done without."""
+    ways: list[tuple[str, list[list[str]], list[list[str]]]] = []
     # Ubuntu's chromium package is a snap, which cannot be started the way a server does it.
     if shutil.which("apt-get") and _distribution() != "ubuntu" and (rights := _rights()) is not None:
-        ways.append(
-            (
-                "apt-get",
-                [
-                    [*rights, "apt-get", "update", "-qq"],
-                    [*rights, "apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", *FONTS],
-                ],
-            )
-        )
+        get = [*rights, "apt-get", "install", "-y", "-qq", "--no-install-recommends"]
+        commands = [[*rights, "apt-get", "update", "-qq"], [*get, "chromium", *FONTS]]
+        ways.append(("apt-get", commands, [[*get, "chromium-headless-shell"]]))
     playwright = [sys.executable, "-m", "playwright", "install", "chromium"]
     if os.geteuid() == 0:
         playwright.insert(4, "--with-deps")
-    ways.append(
-        ("Playwright's download", [[sys.executable, "-m", "pip", "install", "--quiet", "playwright"], playwright])
-    )
+    package = [sys.executable, "-m", "pip", "install", "--quiet", "playwright"]
+    ways.append(("Playwright's download", [package, playwright], []))
     return ways
 
 

@@ -3,6 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from browser_pool.binary import Binaries
 from browser_pool.spec import LaunchSpec, Mode
 from gateway.records import Kind, SessionRecord, SessionSpec, Source, Status, new_session_id
 from gateway.session.incarnation import source_of
@@ -29,6 +32,7 @@ async def test_a_given_context_is_there_before_anyone_connects(tmp_path: Path) -
         assert [(cookie.name, cookie.value, cookie.http_only) for cookie in held] == [("sid", "one", True)]
 
 
+@pytest.mark.skipif(Binaries().shell is None, reason="Chromium's headless shell is not installed")
 async def test_another_kind_of_browser_gets_the_document(tmp_path: Path) -> None:
     """A profile of full Chromium means nothing to the headless shell; the context document does."""
     origins = [{"origin": "http://127.0.0.1:9", "localStorage": [{"name": "k", "value": "v"}]}]

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from browser_pool.spec import Mode
 from gateway.errors import Code, GatewayError
-from gateway.records import Limits, SessionSpec
+from gateway.records import Limits, SessionId, SessionSpec
 from gateway.web.connect import launch_json, standard_spec, upgrade
 from tests.inside import TOKEN, Inside, ask, inside
 
@@ -134,6 +134,8 @@ async def test_auth_of_a_reconnect_is_the_only_key(tmp_path: Path) -> None:
         async with gateway.connect(url.partition("?")[0], token="open%20sesame") as socket:
             assert "result" in await ask(socket, "Browser.getVersion")
             assert (await ask(socket, "Gateway.info"))["result"]["status"] == "connected"
+        if (session := gateway.registry.live(SessionId(number))) is not None:
+            await session.over.wait()
         assert (await status_of(gateway, f"{url}?token=open%20sesame"))[0] == 410
 
 
