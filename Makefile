@@ -11,7 +11,7 @@ run: $(VENV)/.browser
 	@exec $(BIN)/cdp-gateway serve $(ARGS)
 
 test: setup-test
-	$(BIN)/pytest $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest $(ARGS)
 
 check: setup-test
 	$(BIN)/ruff check .
@@ -24,7 +24,7 @@ format: $(VENV)/.dev
 
 setup: $(VENV)/.browser
 
-setup-test: $(VENV)/.dev $(VENV)/.browser tests/clients/node_modules/.installed
+setup-test: $(VENV)/.browser tests/clients/node_modules/.installed
 
 # Debian and Ubuntu ship Python without what makes virtual environments; it is installed where we may.
 $(VENV)/bin/python:
@@ -51,15 +51,8 @@ $(VENV)/.dev: $(VENV)/.installed
 	@touch $@
 
 # The real clients are Node programs.
-tests/clients/node_modules/.installed: tests/clients/package-lock.json
-	@command -v npm >/dev/null || { \
-		echo "installing Node.js"; \
-		if [ $$(id -u) = 0 ]; then S=; else S="sudo -n"; fi; \
-		$$S apt-get update -qq && $$S apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; } \
-		|| { echo "the tests' clients need Node.js 18 or newer with npm: install it and try again"; exit 1; }
-	@echo "installing the test clients"
-	@cd tests/clients && npm ci --silent --no-audit --no-fund
-	@touch $@
+tests/clients/node_modules/.installed: tests/clients/package-lock.json $(VENV)/.dev
+	@tests/clients/prepare $(CURDIR)/$(BIN)/python
 
 clean:
 	rm -rf $(VENV) tests/clients/node_modules build *.egg-info .mypy_cache .ruff_cache
