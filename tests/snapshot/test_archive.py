@@ -105,6 +105,8 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0, target: str 
     "hostile",
     [
         member("../outside"),
+        member("/outside"),
+        member("a//outside"),
         member("a/../../outside"),
         member("link", tarfile.SYMTYPE, target="/etc"),
         member("hard", tarfile.LNKTYPE, target="../outside"),
