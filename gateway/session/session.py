@@ -18,41 +18,9 @@ from browser_pool.browser import Browser
 from browser_pool.tasks import running
 from gateway.errors import Code, GatewayError
 from gateway.records import SessionRecord, Status
+from gateway.session import life
 from gateway.session.incarnation import Means, captured, incarnated, saved, snapshot, source_of
-from gateway.session.life import (
-    Admit,
-    Attach,
-    Attached,
-    BrowserFailed,
-    BrowserGone,
-    BrowserReady,
-    BrowserReleased,
-    Cause,
-    CloseBrowser,
-    Detach,
-    Detached,
-    Drain,
-    Effect,
-    Ended,
-    Event,
-    Evict,
-    Launch,
-    Linger,
-    Refuse,
-    Release,
-    Renew,
-    Role,
-    Save,
-    SeatId,
-    Starting,
-    State,
-    Stop,
-    Stopping,
-    Suspended,
-    Suspending,
-    Terms,
-    Tick,
-)
+from gateway.session.life import Cause, Role, Save, SeatId, State, Terms
 from gateway.session.machine import advance, deadline, seats, shown
 from gateway.session.seat import Seat, refusal
 from gateway.snapshot.document import ContextDocument
@@ -81,8 +49,8 @@ class Session:
         self.reconnect_auth: str | None = None
         self._means = means
         self._store = store
-        self._inbox: asyncio.Queue[Event] = asyncio.Queue()
-        self._state: State = Suspended(Cause.UNUSED) if record.status is Status.SUSPENDED else Starting()
+        self._inbox: asyncio.Queue[life.Event] = asyncio.Queue()
+        self._state: State = life.Suspended(Cause.UNUSED) if record.status is Status.SUSPENDED else life.Starting()
         self._seats: dict[SeatId, Seat] = {}
         self._tickets: dict[SeatId, asyncio.Future[None]] = {}  # who waits for the end of a stop
         self._release: asyncio.Future[Save] | None = None
@@ -109,7 +77,7 @@ class Session:
     @property
     def reachable(self) -> bool:
         """It has a browser that is not being put away."""
-        return isinstance(self._state, Attached | Detached)
+        return isinstance(self._state, life.Attached | life.Detached)
 
     # --- what others ask of it ---
 
@@ -133,12 +101,12 @@ class Session:
         """`reconnect` by the driver on `seat`; returns the seconds granted: never past the session's own end."""
         granted = max(0.0, min(keep, self.record.expires_at - time.time()))
         self.reconnect_auth = auth
-        self._inbox.put_nowait(Linger(seat, granted))
+        self._inbox.put_nowait(life.Linger(seat, granted))
         return granted
 
     def close_browser(self, seat: SeatId) -> None:
         """An explicit Browser.close by the client on `seat`."""
-        self._inbox.put_nowait(CloseBrowser(seat))
+        self._inbox.put_nowait(life.CloseBrowser(seat))
 
     async def snapshot(self, reason: str) -> SnapshotInfo:
         """Save the context of the running browser without disturbing it. Raises GatewayError."""
@@ -157,12 +125,12 @@ class Session:
 
     def drain(self) -> None:
         """The gateway stops."""
-        self._inbox.put_nowait(Drain())
+        self._inbox.put_nowait(life.Drain())
 
     def abandon(self) -> None:
         """End the browser at once, saved or not: the time for a drain is over."""
         self._abandoned = True
-        self._inbox.put_nowait(Tick())
+        self._inbox.put_nowait(life.Tick())
         if self._holding is not None:
             self._holding.cancel()
 
@@ -173,18 +141,18 @@ class Session:
         spec = self.record.spec
         spec = replace(spec, keep=spec.keep if keep is None else keep, labels=spec.labels if labels is None else labels)
         self.record = replace(self.record, spec=spec, expires_at=expires_at or self.record.expires_at)
-        self._inbox.put_nowait(Renew())
+        self._inbox.put_nowait(life.Renew())
         await self._store.update(self.record)
 
     # --- asking and waiting ---
 
     async def _ask_for_seat(self, role: Role, takeover: bool) -> Seat:
         if self._dismissed:  # between two answers to the same client it was put away, or ended
-            raise refusal(Code.NOT_RUNNING if isinstance(self._state, Suspended) else Code.SESSION_ENDED)
+            raise refusal(Code.NOT_RUNNING if isinstance(self._state, life.Suspended) else Code.SESSION_ENDED)
         number = SeatId(next(_seat_ids))
-        seat = Seat(number, role, leave=lambda: self._inbox.put_nowait(Detach(number)))
+        seat = Seat(number, role, leave=lambda: self._inbox.put_nowait(life.Detach(number)))
         self._seats[number] = seat
-        self._inbox.put_nowait(Attach(number, role, takeover))
+        self._inbox.put_nowait(life.Attach(number, role, takeover))
         try:
             await seat.admitted
         except BaseException:
@@ -199,7 +167,7 @@ class Session:
         number = SeatId(next(_seat_ids))
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tickets[number] = answer
-        self._inbox.put_nowait(Stop(number, force))
+        self._inbox.put_nowait(life.Stop(number, force))
         try:
             await answer
         finally:
@@ -225,12 +193,12 @@ class Session:
     async def run(self, forget: Callable[["Session"], None]) -> None:
         """Live until suspended or ended. `forget` is called in the same moment, so nobody posts into a void."""
         async with asyncio.TaskGroup() as work:
-            if isinstance(self._state, Starting):
-                self._carry_out(Launch(), work)
+            if isinstance(self._state, life.Starting):
+                self._carry_out(life.Launch(), work)
                 await self._write_down()
             while True:
                 await self._apply(await self._next(), work)
-                if not isinstance(self._state, Suspended | Ended):
+                if not isinstance(self._state, life.Suspended | life.Ended):
                     continue
                 self._finish()
                 if self._inbox.empty() and (self._written == self.record or self._abandoned):
@@ -244,7 +212,7 @@ class Session:
         for seat in self._seats.values():
             seat.refuse(self.failure)
             seat.evict(Cause.FAULT.close, Cause.FAULT.words)
-        self._state, self._dismissed = Ended(Cause.FAULT), True
+        self._state, self._dismissed = life.Ended(Cause.FAULT), True
         self.record = shown(self.record, self._state, time.time())
         self._finish()
 
@@ -255,7 +223,7 @@ class Session:
             if not answer.done():
                 answer.set_result(None)
 
-    async def _next(self) -> Event:
+    async def _next(self) -> life.Event:
         when = deadline(self._state, self.terms)
         wait = LONGEST_WAIT if when is None else min(max(0.0, when - time.time()), LONGEST_WAIT)
         if self._written != self.record:
@@ -264,43 +232,43 @@ class Session:
             async with asyncio.timeout(wait):
                 return await self._inbox.get()
         except TimeoutError:
-            return Tick()
+            return life.Tick()
 
-    async def _apply(self, event: Event, work: asyncio.TaskGroup) -> None:
+    async def _apply(self, event: life.Event, work: asyncio.TaskGroup) -> None:
         before = self._state
         self._state, effects = advance(before, event, time.time(), self.terms)
         for effect in effects:
             self._carry_out(effect, work)
-        if isinstance(before, Attached) and seats(self._state)[:1] != (before.driver,):
+        if isinstance(before, life.Attached) and seats(self._state)[:1] != (before.driver,):
             self._driver_left.set()
             self.record = replace(self.record, last_used_at=time.time())
         if type(before) is not type(self._state):
             self._log.info("session_state", state=type(self._state).__name__.lower(), on=type(event).__name__)
         await self._write_down()
-        if not isinstance(self._state, Starting):
+        if not isinstance(self._state, life.Starting):
             self.ready.set()
 
-    def _carry_out(self, effect: Effect, work: asyncio.TaskGroup) -> None:
+    def _carry_out(self, effect: life.Effect, work: asyncio.TaskGroup) -> None:
         match effect:
-            case Launch():
+            case life.Launch():
                 self.failure = None
                 self.over.clear()
                 self.record = replace(self.record, incarnation=self.record.incarnation + 1)
                 self._release = asyncio.get_running_loop().create_future()
                 self._holding = work.create_task(self._hold(self._release))
-            case Release(save):
+            case life.Release(save):
                 if self._launched and self._release is not None:
                     self._release.set_result(save)
                 elif self._holding is not None:
                     self._holding.cancel()
-            case Admit(number):
+            case life.Admit(number):
                 self._admit(number)
-            case Refuse(number, code, cause):
+            case life.Refuse(number, code, cause):
                 if (seat := self._seats.get(number)) is not None:
                     seat.refuse(self._refusal(code, cause))
                 elif (answer := self._tickets.get(number)) is not None and not answer.done():
                     answer.set_exception(self._refusal(code, cause))
-            case Evict(number, close, words):
+            case life.Evict(number, close, words):
                 if (seat := self._seats.get(number)) is not None:
                     crashed = self.browser.reason if self.browser is not None and self.browser.gone.is_set() else ""
                     seat.evict(close, f"{words}: {crashed}" if crashed else words)
@@ -321,20 +289,20 @@ class Session:
 
     async def _hold(self, release: "asyncio.Future[Save]") -> None:
         """One browser, from launch to its certain end. Its last word is always one event."""
-        outcome: Event = BrowserReleased()
+        outcome: life.Event = life.BrowserReleased()
         try:
             async with incarnated(self.record, self._means) as browser:
                 self.browser, self._launched = browser, True
-                self._inbox.put_nowait(BrowserReady())
+                self._inbox.put_nowait(life.BrowserReady())
                 save = await self._released(browser, release)
-                cause = self._state.cause if isinstance(self._state, Suspending | Stopping) else Cause.STOPPED
+                cause = self._state.cause if isinstance(self._state, life.Suspending | life.Stopping) else Cause.STOPPED
                 info = await saved(self.record, browser, save, cause, self._means)
                 if info is not None:
                     self.record = replace(self.record, snapshot=info.version, snapshot_at=info.created_at)
         except GatewayError as error:
             self._log.warning("browser_not_kept" if self._launched else "browser_not_started", error=error.message)
             self.failure = error
-            outcome = BrowserReleased(saved=False) if self._launched else BrowserFailed()
+            outcome = life.BrowserReleased(saved=False) if self._launched else life.BrowserFailed()
         finally:
             self.browser, self._launched = None, False
             self._inbox.put_nowait(outcome)
@@ -345,7 +313,7 @@ class Session:
 
     async def _tell_when_gone(self, browser: Browser) -> None:
         await browser.gone.wait()
-        self._inbox.put_nowait(BrowserGone())
+        self._inbox.put_nowait(life.BrowserGone())
 
     # --- the record ---
 

@@ -23,7 +23,7 @@ from gateway.session.session import Session
 from gateway.tenancy.access import Access, Principal, Scope, same
 from gateway.web.door import PRINCIPAL, Door, credential
 from gateway.web.links import links_of
-from gateway.web.sessions import CREDENTIALS, session_id, switch
+from gateway.web.sessions import check_query, session_id, switch
 from gateway.web.shapes import LaunchBody, checked_flags, mode_of, read, seconds
 
 log = structlog.get_logger()
@@ -46,7 +46,7 @@ class Connect:
         accept = upgrade(request)
         principal = self._door.principal(request)
         if "sessionId" in request.query:
-            check(request, frozenset({"sessionId", "takeover"}))
+            check_query(request, frozenset({"sessionId", "takeover"}))
             return await self._join(request, accept, principal, request.query["sessionId"])
         principal.require_create()
         session = await self._registry.create(standard_spec(request, principal.tenant, self._limits))
@@ -55,13 +55,13 @@ class Connect:
     async def api(self, request: web.Request) -> web.StreamResponse:
         """`/session/connect/ID`: an API session, revived if its browser was put away."""
         accept = upgrade(request)
-        check(request, frozenset({"takeover"}))
+        check_query(request, frozenset({"takeover"}))
         return await self._join(request, accept, request[PRINCIPAL], request.match_info["key"])
 
     async def reconnect(self, request: web.Request) -> web.StreamResponse:
         """`/reconnect/ID`: the browser that `reconnect` kept, and only that."""
         accept = upgrade(request)
-        check(request, frozenset({"takeover"}))
+        check_query(request, frozenset({"takeover"}))
         key = request.match_info["key"]
         number = session_id(key)
         kept = self._registry.live(number)
@@ -89,14 +89,14 @@ class Connect:
     async def debug(self, request: web.Request) -> web.StreamResponse:
         """`/session/ID/devtools/page/TARGET` and `…/browser/GUID`: a debugging client beside the driver."""
         accept = upgrade(request)
-        check(request, frozenset())
+        check_query(request, frozenset())
         session = await self._registry.awake(request[PRINCIPAL], session_id(request.match_info["key"]))
         return await self._observe(request, accept, session, request.match_info["what"], request.match_info["target"])
 
     async def debug_anywhere(self, request: web.Request) -> web.StreamResponse:
         """`/devtools/page/TARGET` and `/devtools/browser/ID`: the same, wherever among the caller's sessions it is."""
         accept = upgrade(request)
-        check(request, frozenset())
+        check_query(request, frozenset())
         what, target = request.match_info["what"], request.match_info["target"]
         session = await self._registry.with_target(request[PRINCIPAL], what, target)
         return await self._observe(request, accept, session, what, target)
@@ -165,17 +165,10 @@ def upgrade(request: web.Request) -> str:
     return base64.b64encode(hashlib.sha1(key.encode() + GUID, usedforsecurity=False).digest()).decode()
 
 
-def check(request: web.Request, known: frozenset[str]) -> None:
-    """Refuse a query name that means nothing here (400)."""
-    for name in request.query:
-        if name not in known and name not in CREDENTIALS:
-            raise GatewayError(Code.UNKNOWN_PARAMETER, f"query: there is no parameter {name[:80]!r}")
-
-
 def standard_spec(request: web.Request, tenant: str, limits: Limits) -> SessionSpec:
     """What a websocket's query asks for; raises GatewayError naming what is wrong."""
     query = request.query
-    check(request, STANDARD_QUERY | {name for name in query if name.startswith("--")})
+    check_query(request, STANDARD_QUERY | {name for name in query if name.startswith("--")})
     body = read(LaunchBody, launch_json(query.get("launch")), "launch")
     if "headless" in query:
         # The query's word stands over that in `launch`.
