@@ -85,6 +85,13 @@ class Browser:
             return False
         return True
 
+    async def kill(self) -> None:
+        """End it at once, if it has not ended; the rest of its processes goes at the end of its lease."""
+        if not self.gone.is_set():
+            with suppress(ProcessLookupError):  # it has just ended
+                os.killpg(self.pid, signal.SIGKILL)
+            await self.gone.wait()
+
 
 @asynccontextmanager
 async def launched(

@@ -2,9 +2,9 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -74,39 +74,58 @@ async def saved(record: SessionRecord, browser: Browser, save: Save, cause: Caus
     """Keep what `save` says of a browser that is put away; at the end it has ended. Raises GatewayError.
 
     While it still answers, its context is captured and it is asked to end, which makes it write its
-    profile. One that crashed leaves what it had written by then.
+    profile. One that crashed or hangs leaves what it had written by then.
     """
     if save is Save.NOTHING:
         return None
-    document, profile = ContextDocument(), browser.directory.profile
-    if save is Save.CONTEXT:
-        try:
-            document = await capture(browser.devtools, profile=profile, visited=browser.visited)
-        except (DevToolsError, DevToolsGone) as error:
-            log.warning("context_not_captured", session=record.id, error=str(error))
-        if not await browser.close():
-            log.warning("browser_not_closed_gently", session=record.id, reason=browser.reason)
-    else:
-        # Its profile has the newest of all but what lives in memory only. Which pages were open is known;
-        # session cookies and the tabs' sessionStorage are taken from the last snapshot.
-        source = source_of(record)
-        last = await means.vault.load_document(source.session, source.version) if source else ContextDocument()
-        tabs = {tab.url: tab for tab in last.tabs}
-        document = ContextDocument(
-            cookies=tuple(cookie for cookie in last.cookies if cookie.expires is None),
-            tabs=tuple(tabs.get(url, Tab(url)) for url in browser.pages.values()),
-        )
-    kind, reason = browser.mode.kind, cause.word
-    if browser.gone.is_set():  # files still being written are worth nothing
-        try:
-            return await means.vault.save(record.id, document, profile=profile, kind=kind, reason=reason)
-        except GatewayError as error:
-            if error.code is not Code.SAVE_FAILED:
-                raise
-            # A full disk: the profile itself takes the room, and the document alone is small and has the login.
-            log.warning("profile_not_saved", session=record.id, error=error.message)
-            await asyncio.to_thread(shutil.rmtree, profile, ignore_errors=True)
-    return await means.vault.save(record.id, document, profile=None, kind=kind, reason=reason)
+    profile, kind = browser.directory.profile, browser.mode.kind
+    answered = await _last_words(record, browser) if save is Save.CONTEXT else None
+    await browser.kill()  # files still being written are worth nothing
+    document = await _remembered(record, browser, means) if answered is None else answered
+    try:
+        return await means.vault.save(record.id, document, profile=profile, kind=kind, reason=cause.word)
+    except GatewayError as error:
+        if answered is None or error.code is not Code.SAVE_FAILED:
+            raise
+        # A full disk: the profile itself takes the room, and the document alone is small and has the login.
+        log.warning("profile_not_saved", session=record.id, error=error.message)
+        await asyncio.to_thread(shutil.rmtree, profile, ignore_errors=True)
+    return await means.vault.save(record.id, answered, profile=None, kind=kind, reason=cause.word)
+
+
+async def _last_words(record: SessionRecord, browser: Browser) -> ContextDocument | None:
+    """The context of a browser that is then asked to end; None if it does not answer."""
+    try:
+        document = await capture(browser.devtools, profile=browser.directory.profile, visited=browser.visited)
+    except (DevToolsError, DevToolsGone) as error:
+        log.warning("context_not_captured", session=record.id, error=str(error))
+        return None
+    if not await browser.close():
+        log.warning("browser_not_closed_gently", session=record.id, reason=browser.reason)
+    return document
+
+
+async def _remembered(record: SessionRecord, browser: Browser, means: Means) -> ContextDocument:
+    """What goes with the profile of a browser that cannot be asked any more.
+
+    The profile has the newest of all that was written by then. Which pages were open is known; their
+    sessionStorage, session cookies and what else the profile has not are those of the last snapshot.
+    """
+    source = source_of(record)
+    last = await means.vault.load_document(source.session, source.version) if source else ContextDocument()
+    return replace(last, tabs=reopened(last.tabs, browser.pages.values()), stale=True)
+
+
+def reopened(tabs: Iterable[Tab], urls: Iterable[str]) -> tuple[Tab, ...]:
+    """A tab for each of `urls`, in their order: each of `tabs` is taken once, for a page of its URL."""
+    left = list(tabs)
+    found = []
+    for url in urls:
+        tab = next((tab for tab in left if tab.url == url), None)
+        if tab is not None:
+            left.remove(tab)
+        found.append(tab or Tab(url))
+    return tuple(found)
 
 
 async def captured(browser: Browser) -> ContextDocument:

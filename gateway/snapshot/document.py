@@ -121,12 +121,16 @@ class Tab:
 
 @dataclass(frozen=True)
 class ContextDocument:
-    """All of it. `missing` says in words, without values, what could not be read."""
+    """All of it. `missing` says in words, without values, what could not be read.
+
+    `stale`: it was remembered, not captured, beside a profile that is newer, whose own cookies stand.
+    """
 
     cookies: tuple[Cookie, ...] = ()
     origins: tuple[OriginState, ...] = ()
     tabs: tuple[Tab, ...] = ()
     missing: tuple[str, ...] = ()
+    stale: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -135,13 +139,14 @@ class ContextDocument:
             "origins": [origin.to_json() for origin in self.origins],
             "tabs": [tab.to_json() for tab in self.tabs],
             "missing": list(self.missing),
+            **({"stale": True} if self.stale else {}),
         }
 
 
 def parse(value: object) -> ContextDocument:
     """A caller's JSON (decoded) to a document; raises GatewayError(BAD_REQUEST) naming the path of what is wrong."""
     at = "context"
-    fields = mapping(value, at, "version", "cookies", "origins", "tabs", "missing")
+    fields = mapping(value, at, "version", "cookies", "origins", "tabs", "missing", "stale")
     if fields.get("version", VERSION) != VERSION:
         refuse(f"{at}.version", f"must be {VERSION}")
     document = ContextDocument(
@@ -149,6 +154,7 @@ def parse(value: object) -> ContextDocument:
         origins=each(fields, "origins", at, _origin_state),
         tabs=each(fields, "tabs", at, _tab),
         missing=each(fields, "missing", at, string),
+        stale=optional(fields, "stale", at, flag) or False,
     )
     if sum(tab.active for tab in document.tabs) > 1:
         refuse(f"{at}.tabs", "only one tab can be active")

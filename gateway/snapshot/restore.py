@@ -30,13 +30,22 @@ async def restore(devtools: DevTools, document: ContextDocument, *, storage: boo
     `storage` is False when the browser runs on the unpacked profile, which has it already. A page that does not
     load is no failure. Raises DevToolsGone when the browser goes away.
     """
-    lost = await _put_cookies(devtools, document.cookies)
+    lost = await _put_cookies(devtools, await _wanted(devtools, document))
     if storage and document.origins:
         async with blank_page(devtools) as page:
             for state in document.origins:
                 lost += await _put_origin(page, state)
     lost += await _open_tabs(devtools, document.tabs)
     return tuple(lost)
+
+
+async def _wanted(devtools: DevTools, document: ContextDocument) -> tuple[Cookie, ...]:
+    """The document's cookies; of one that is stale only those that the profile has not."""
+    if not document.stale:
+        return document.cookies
+    held = (await devtools.send("Storage.getCookies"))["cookies"]
+    names = {(cookie["name"], cookie["domain"], cookie["path"]) for cookie in held}
+    return tuple(cookie for cookie in document.cookies if (cookie.name, cookie.domain, cookie.path) not in names)
 
 
 async def _put_cookies(devtools: DevTools, cookies: Sequence[Cookie]) -> list[str]:

@@ -1,6 +1,9 @@
 """What a session's next browser starts from."""
 
+import os
+import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,8 +11,10 @@ import pytest
 from browser_pool.binary import Binaries
 from browser_pool.spec import LaunchSpec, Mode
 from gateway.records import Kind, SessionRecord, SessionSpec, Source, Status, new_session_id
-from gateway.session.incarnation import source_of
-from gateway.snapshot.document import parse
+from gateway.session import incarnation
+from gateway.session.incarnation import reopened, source_of
+from gateway.snapshot.capture import capture
+from gateway.snapshot.document import Tab, parse
 from tests.inside import ADMIN, inside
 
 SPEC = SessionSpec(ADMIN.tenant, Kind.API, LaunchSpec(), ttl=60, keep=30, persist=True)
@@ -43,3 +48,29 @@ async def test_another_kind_of_browser_gets_the_document(tmp_path: Path) -> None
         shell = replace(SPEC, launch=LaunchSpec(mode=Mode.SHELL), source=source)
         restored = await gateway.registry.created(shell)
         assert (await restored.context()).origins[0].local_storage == (("k", "v"),)
+
+
+async def test_a_browser_that_hangs_is_saved_from_its_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGSTOP: it answers nothing any more. What it had written is kept, and what was saved before is not lost."""
+    monkeypatch.setattr(incarnation, "capture", partial(capture, limit=1))
+    cookies = [
+        {"name": "sid", "value": "one", "domain": "127.0.0.1", "path": "/"},
+        {"name": "kept", "value": "two", "domain": "127.0.0.1", "path": "/", "expires": 4102444800},
+    ]
+    async with inside(tmp_path) as gateway:
+        session = await gateway.registry.created(SPEC, parse({"cookies": cookies, "origins": []}))
+        browser = session.browser
+        assert browser is not None
+        os.killpg(browser.pid, signal.SIGSTOP)
+        await session.stop(force=False)
+        assert session.record.snapshot == 2
+        assert list((tmp_path / "browsers").iterdir()) == []
+        revived = await gateway.registry.created(replace(SPEC, source=Source(session.record.id, 2)))
+        document = await revived.context()
+        assert {cookie.name: cookie.value for cookie in document.cookies} == {"sid": "one", "kept": "two"}
+        assert [tab.url for tab in document.tabs] == ["about:blank"]
+
+
+def test_each_tab_is_taken_once() -> None:
+    one, two = Tab("a", active=True, session_storage={"o": {"k": "v"}}), Tab("b")
+    assert reopened((one, two), ["b", "a", "a", "c"]) == (two, one, Tab("a"), Tab("c"))
