@@ -57,7 +57,7 @@ class Principal:
 class Access:
     """The single tenant's token and the key that capabilities are made with.
 
-    `token` None means that nobody needs a credential (`no_auth`); a wrong one is refused all the same.
+    `token` None means that nobody needs a credential (`no_auth`), whatever token their scripts bring.
     """
 
     def __init__(self, token: str | None, key: bytes) -> None:
@@ -66,18 +66,16 @@ class Access:
 
     def principal(self, credential: str | None, now: float) -> Principal:
         """Raises GatewayError UNAUTHORIZED (401) for a missing or wrong credential."""
+        found = None if credential is None else self._capability(credential) or self._ticket(credential, now)
+        if found is not None:
+            return found
+        if self._token is None or (credential is not None and same(credential, self._token)):
+            return Principal(TENANT, Role.ADMIN)
         if credential is None:
-            if self._token is None:
-                return Principal(TENANT, Role.ADMIN)
             raise GatewayError(
                 Code.UNAUTHORIZED, "a credential is missing: ?token=…, or Authorization: Bearer … (see the README)"
             )
-        if self._token is not None and same(credential, self._token):
-            return Principal(TENANT, Role.ADMIN)
-        found = self._capability(credential) or self._ticket(credential, now)
-        if found is None:
-            raise GatewayError(Code.UNAUTHORIZED, "the credential is not valid")
-        return found
+        raise GatewayError(Code.UNAUTHORIZED, "the credential is not valid")
 
     def capability(self, session: SessionId, scope: Scope = Scope.SESSION) -> str:
         """A secret for this one session, fit for a URL's path or query."""
