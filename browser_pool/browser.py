@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,7 +36,6 @@ class Browser:
     pid: int
     devtools: DevTools
     version: dict[str, str]
-    started: float = field(default_factory=time.time)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     reason: str = ""
     pages: dict[str, str] = field(default_factory=dict)  # open pages, oldest first: target id to URL

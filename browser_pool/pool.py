@@ -7,7 +7,6 @@ not starve the browsers that already run.
 import asyncio
 import os
 import secrets
-import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -62,8 +61,3 @@ class BrowserPool:
         for entry in left:
             BrowserDirectory(entry).remove()
         return len(left)
-
-
-def free_bytes(path: Path) -> int:
-    """Room left on the filesystem that holds `path`."""
-    return shutil.disk_usage(path).free

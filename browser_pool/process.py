@@ -23,7 +23,7 @@ POLL = 0.01  # seconds between looks at DevToolsActivePort: Chromium has no othe
 
 
 def become_subreaper() -> None:
-    """Orphaned descendants become our children, to be reaped by `end_group`. Raises OSError."""
+    """Orphaned descendants become our children, to be reaped by `end_tree`. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")

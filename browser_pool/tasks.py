@@ -15,7 +15,7 @@ async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[a
     Unlike asyncio.TaskGroup it leaves the block's own exception as it is. A failure of `work` is raised
     at the end of the block, unless the block has failed itself.
     """
-    task = asyncio.get_running_loop().create_task(work, name=name)
+    task = asyncio.get_running_loop().create_task(work, name=name)  # ended below, come what may
     try:
         yield task
     finally:
@@ -37,7 +37,7 @@ async def crew() -> AsyncIterator[Start]:
     tasks: set[asyncio.Task[None]] = set()
 
     def start(work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name)
+        task = asyncio.get_running_loop().create_task(work, name=name)  # awaited at the end of the block
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
@@ -50,7 +50,7 @@ async def crew() -> AsyncIterator[Start]:
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     """Await `work` whole: who is cancelled meanwhile is so once it is done, when what it did can be undone."""
-    task = asyncio.get_running_loop().create_task(work)
+    task = asyncio.get_running_loop().create_task(work)  # out of reach of who cancels us; awaited below
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

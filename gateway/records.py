@@ -109,6 +109,18 @@ class SessionRecord:
     snapshot: int | None = None
     snapshot_at: str | None = None  # ISO 8601
 
+    def amended(
+        self, now: float, *, ttl: float | None, keep: float | None, labels: tuple[tuple[str, str], ...] | None
+    ) -> "SessionRecord":
+        """With new terms: `ttl` and `keep` in seconds, `ttl` from `now`; None leaves as it is."""
+        spec = replace(
+            self.spec,
+            ttl=self.spec.ttl if ttl is None else ttl,
+            keep=self.spec.keep if keep is None else keep,
+            labels=self.spec.labels if labels is None else labels,
+        )
+        return replace(self, spec=spec, expires_at=self.expires_at if ttl is None else now + ttl)
+
     def settled(self, now: float) -> "SessionRecord":
         """The same as it counts at `now`: a suspended session whose life is over is expired."""
         if self.status is Status.SUSPENDED and now >= self.expires_at:

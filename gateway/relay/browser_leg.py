@@ -191,7 +191,7 @@ async def dial(port: int, path: str, *, timeout: float = 10.0) -> BrowserLeg:
                     raise BrowserUnreachable("Chromium closed the connection during the handshake")
                 if not head.startswith(b"HTTP/1.1 101"):
                     raise BrowserUnreachable(f"Chromium answered {status_line(head)}")
-            except BaseException:
+            except BaseException:  # a cancel too: nobody else knows of this socket yet
                 leg.abort()
                 raise
             return leg

@@ -32,7 +32,7 @@ async def relay(
     """
     try:
         client = take_over(request, accept, browser, commands, leave)
-    except BaseException:
+    except BaseException:  # whatever it was, Chromium's side has no client now
         browser.abort()
         raise
     try:

@@ -10,10 +10,12 @@ import structlog
 
 from browser_pool.tasks import Start, crew
 from gateway.errors import Code, GatewayError
-from gateway.records import Kind, SessionId, SessionRecord, SessionSpec, Source, Status, new_session_id
+from gateway.records import SessionId, SessionRecord, SessionSpec, Source, Status, new_session_id
 from gateway.session.incarnation import Means
+from gateway.session.seat import refusal
 from gateway.session.session import Session
 from gateway.snapshot.document import ContextDocument
+from gateway.snapshot.vault import Vault
 from gateway.store.base import Page, Query, Store
 from gateway.tenancy.access import Principal
 
@@ -128,7 +130,7 @@ class Registry:
                 return live
             record = await self.find(principal, session)
             if record.status is not Status.SUSPENDED:
-                raise GatewayError(Code.SESSION_ENDED, f"session {session} has ended: {record.reason or record.status}")
+                raise _ended(record)
             self._refuse_while_draining()
             self._refuse_second(record.spec.tenant, record.spec.name)
             return self._start(record)
@@ -140,8 +142,8 @@ class Registry:
         if live is not None and live.reachable:
             return live
         if record.status.ended:
-            raise GatewayError(Code.SESSION_ENDED, f"session {session} has ended: {record.reason or record.status}")
-        raise GatewayError(Code.NOT_RUNNING, f"the browser of session {session} is put away: connect to revive it")
+            raise _ended(record)
+        raise refusal(Code.NOT_RUNNING)
 
     def running(self, principal: Principal) -> list[Session]:
         """Sessions of the principal that hold a browser, oldest first."""
@@ -194,15 +196,12 @@ class Registry:
     ) -> SessionRecord:
         """New terms; `ttl` counts from now. 410 if it has ended."""
         record = await self.find(principal, session)
-        expires_at = None if ttl is None else time.time() + ttl
         if (live := self._live.get(session)) is not None:
-            await live.amend(expires_at=expires_at, keep=keep, labels=labels)
+            await live.amend(ttl=ttl, keep=keep, labels=labels)
             return live.record
         if record.status.ended:
-            raise GatewayError(Code.SESSION_ENDED, f"session {session} has ended: {record.reason or record.status}")
-        spec = record.spec
-        spec = replace(spec, keep=spec.keep if keep is None else keep, labels=spec.labels if labels is None else labels)
-        record = replace(record, spec=spec, expires_at=expires_at or record.expires_at)
+            raise _ended(record)
+        record = record.amended(time.time(), ttl=ttl, keep=keep, labels=labels)
         await self._store.update(record)
         return record
 
@@ -279,7 +278,7 @@ class Registry:
 @asynccontextmanager
 async def open_registry(store: Store, means: Means, *, drain_timeout: float) -> AsyncIterator[Registry]:
     """The registry, after whatever an earlier process left behind has been put right; drained at the end."""
-    await recover(store)
+    await recover(store, means.vault)
     async with crew() as start:
         registry = Registry(store, means, start)
         try:
@@ -291,13 +290,23 @@ async def open_registry(store: Store, means: Means, *, drain_timeout: float) -> 
                 session.abandon()
 
 
-async def recover(store: Store) -> None:
-    """Sessions that an earlier process was running when it was killed: their browsers died with it."""
+async def recover(store: Store, vault: Vault) -> None:
+    """Sessions that an earlier process was running when it was killed: their browsers died with it.
+
+    What it had saved counts as it stands on disk: it may have been killed between a save and its record.
+    """
     now = time.time()
     for record in await store.running():
-        if record.spec.kind is Kind.API and record.spec.persist and record.snapshot is not None:
+        saved = await vault.list(record.id) if record.spec.persist else ()
+        if saved:
+            last = saved[-1]
+            record = replace(record, snapshot=last.version, snapshot_at=last.created_at)
             record = replace(record, status=Status.SUSPENDED, reason="gateway_killed")
         else:
             record = replace(record, status=Status.FAILED, reason="gateway_killed", ended_at=now)
         await store.update(record)
         log.warning("session_recovered", session=record.id, status=record.status)
+
+
+def _ended(record: SessionRecord) -> GatewayError:
+    return GatewayError(Code.SESSION_ENDED, f"session {record.id} has ended: {record.reason or record.status}")

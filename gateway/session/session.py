@@ -134,13 +134,9 @@ class Session:
         if self._holding is not None:
             self._holding.cancel()
 
-    async def amend(
-        self, *, expires_at: float | None, keep: float | None, labels: tuple[tuple[str, str], ...] | None
-    ) -> None:
-        """Change the terms; None leaves as it is."""
-        spec = self.record.spec
-        spec = replace(spec, keep=spec.keep if keep is None else keep, labels=spec.labels if labels is None else labels)
-        self.record = replace(self.record, spec=spec, expires_at=expires_at or self.record.expires_at)
+    async def amend(self, *, ttl: float | None, keep: float | None, labels: tuple[tuple[str, str], ...] | None) -> None:
+        """Change the terms, in seconds; None leaves as it is. Raises GatewayError if they cannot be written."""
+        self.record = self.record.amended(time.time(), ttl=ttl, keep=keep, labels=labels)
         self._inbox.put_nowait(life.Renew())
         await self._store.update(self.record)
 
@@ -155,7 +151,7 @@ class Session:
         self._inbox.put_nowait(life.Attach(number, role, takeover))
         try:
             await seat.admitted
-        except BaseException:
+        except BaseException:  # refused, or the client gave up: the machine shall know
             seat.leave()
             del self._seats[number]
             raise

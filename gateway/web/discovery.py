@@ -18,6 +18,7 @@ from browser_pool.spec import LaunchSpec
 from gateway.errors import Code, GatewayError
 from gateway.records import Kind, Limits, SessionSpec
 from gateway.session.registry import Registry
+from gateway.session.seat import refusal
 from gateway.session.session import Session
 from gateway.tenancy.access import Access
 from gateway.web.door import PRINCIPAL
@@ -182,7 +183,7 @@ class Discovery:
         """What the session's browser answers; raises TARGET_NOT_FOUND for its 404."""
         browser = session.browser
         if browser is None:
-            raise GatewayError(Code.NOT_RUNNING, "the session's browser is put away: connect to revive it")
+            raise refusal(Code.NOT_RUNNING)
         return await self._fetch(browser.port, path, method)
 
     async def _fetch(self, port: int, path: str, method: str = "GET") -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from browser_pool.binary import Binaries
-from browser_pool.pool import BrowserPool, free_bytes
+from browser_pool.pool import BrowserPool
 from browser_pool.process import processes_of
 from browser_pool.spec import LaunchSpec
 from tests.browser_pool.seen import alive, children, dead_children, entries, processes_under, program, reaped
@@ -211,7 +211,3 @@ async def test_a_sweep_of_nothing_makes_the_root_for_its_owner_alone(tmp_path: P
     pool = BrowserPool(tmp_path / "not" / "there", binaries)
     assert pool.sweep() == 0
     assert pool.root.stat().st_mode & 0o777 == 0o700
-
-
-def test_free_bytes(tmp_path: Path) -> None:
-    assert free_bytes(tmp_path) > 0

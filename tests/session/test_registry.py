@@ -10,6 +10,9 @@ import pytest
 from browser_pool.spec import LaunchSpec
 from gateway.errors import Code, GatewayError
 from gateway.records import Kind, SessionRecord, SessionSpec, Status, new_session_id
+from gateway.snapshot.document import ContextDocument
+from gateway.snapshot.seal import Sealer
+from gateway.snapshot.vault import Vault
 from gateway.store.base import Query
 from gateway.store.sqlite import open_store
 from gateway.tenancy.access import Principal, Role, Scope
@@ -118,13 +121,18 @@ async def test_a_drain_saves_what_survives(tmp_path: Path) -> None:
 
 async def test_what_a_killed_gateway_was_running_is_put_right(tmp_path: Path) -> None:
     now = time.time()
-    saved = SessionRecord(new_session_id(), API, Status.CONNECTED, now, now + 60, snapshot=1)
+    saved = SessionRecord(new_session_id(), API, Status.CONNECTED, now, now + 60)
+    vault = Vault(tmp_path / "snapshots", Sealer())
+    # It was killed when the second save was on disk and the record did not know of it, nor of the first.
+    for _ in range(2):
+        await vault.save(saved.id, ContextDocument(), profile=None, kind="chromium", reason="test")
     unsaved = SessionRecord(new_session_id(), API, Status.DETACHED, now, now + 60)
     async with open_store(tmp_path / "gateway.sqlite") as store:
         await store.insert(saved)
         await store.insert(unsaved)
     async with inside(tmp_path) as gateway:
         assert (await gateway.registry.find(ADMIN, saved.id)).status is Status.SUSPENDED
+        assert (await gateway.registry.find(ADMIN, saved.id)).snapshot == 2
         failed = await gateway.registry.find(ADMIN, unsaved.id)
         assert (failed.status, failed.reason) == (Status.FAILED, "gateway_killed")
 

@@ -29,6 +29,7 @@ async def test_the_life_of_a_session(tmp_path: Path) -> None:
         )
         assert status == 200
         assert changed["labels"] == {"team": "b"}
+        assert changed["ttl"] == 90_000
         assert changed["expiresAt"] > session["expiresAt"]
         status, stopped = await gateway.call("DELETE", f"/session/{number}")
         assert (status, stopped["status"], stopped["snapshot"]["version"]) == (200, "stopped", 1)
