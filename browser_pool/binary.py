@@ -7,7 +7,6 @@ import shutil
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from browser_pool.errors import BrowserMissing
@@ -57,12 +56,12 @@ class Binaries:
     configured: Path | None = None
     _versions: dict[Path, str] = field(default_factory=dict, compare=False, repr=False)
 
-    @cached_property
+    @property
     def full(self) -> Path | None:
         """Full Chromium, or None."""
         return self.configured or _first(FULL, PLAYWRIGHT[Mode.HEADLESS])
 
-    @cached_property
+    @property
     def shell(self) -> Path | None:
         """The headless shell, or None."""
         return _first(SHELL, PLAYWRIGHT[Mode.SHELL])

@@ -17,6 +17,7 @@ from browser_pool.errors import BrowserFailed
 from browser_pool.process import chromium, endpoint, environment
 from browser_pool.profile import BrowserDirectory
 from browser_pool.spec import LaunchSpec, Mode
+from browser_pool.stderr import STDERR_WATCH
 from browser_pool.tasks import running, to_the_end
 
 START_TIMEOUT = 30.0  # seconds; a launch takes 0.1 on an idle machine
@@ -40,6 +41,9 @@ class Browser:
     reason: str = ""
     pages: dict[str, str] = field(default_factory=dict)  # open pages, oldest first: target id to URL
     visited: set[str] = field(default_factory=set)  # scheme://host:port of every page that was ever open
+    # Called when Chromium has dropped a message to one of its DevTools sockets, with the seconds since then: its
+    # sender will never be answered. More than 256 MiB would have waited there. Who leases the browser sets it.
+    on_drop: Callable[[float], None] | None = None
 
     @property
     def guid(self) -> str:
@@ -57,6 +61,11 @@ class Browser:
                     self.visited.add(f"{parts.scheme}://{parts.netloc}")
         elif method == "Target.targetDestroyed":
             self.pages.pop(params["targetId"], None)
+
+    def dropped(self, seconds: float) -> None:
+        """Chromium dropped a message so long ago: tell whom it may concern."""
+        if self.on_drop is not None:
+            self.on_drop(seconds)
 
     async def targets(self) -> list[dict[str, Any]]:
         """Its targets (Target.getTargets); none if it does not answer."""
@@ -93,11 +102,12 @@ class Browser:
 
 @asynccontextmanager
 async def launched(
-    spec: LaunchSpec, path: Path, binaries: Binaries, *, fill: Fill | None = None
+    spec: LaunchSpec, path: Path, binaries: Binaries, *, fill: Fill | None = None, extensions: Path | None = None
 ) -> AsyncIterator[Browser]:
     """Start a browser in the new directory `path`, and leave neither process nor directory behind.
 
-    `fill(profile)` may put a saved profile in place before the start. Raises BrowserFailed.
+    `fill(profile)` may put a saved profile in place before the start; `extensions` is the operator's directory of
+    them. Raises BrowserFailed.
     """
     binary = binaries.path(spec.mode)
     agent = plain_user_agent(await binaries.version(binary)) if spec.stealth and not spec.user_agent else None
@@ -118,6 +128,7 @@ async def launched(
             sandbox=os.geteuid() != 0,
             display="DISPLAY" in os.environ,
             user_agent=agent,
+            extensions=extensions,
         )
         process = await stack.enter_async_context(chromium(argv, directory, environment(directory, spec.timezone)))
         port, where = await endpoint(process, directory, START_TIMEOUT)
@@ -129,6 +140,7 @@ async def launched(
             stack.enter_context(devtools.listening(browser.follow))
         except (DevToolsError, DevToolsGone) as error:
             raise BrowserFailed(f"Chromium started but its DevTools do not answer: {error}") from error
+        stack.enter_context(STDERR_WATCH.watching(directory.errors, browser.dropped))
         await stack.enter_async_context(running(_watch(process, browser), "browser-watch"))
         yield browser
 

@@ -1,78 +1,34 @@
-"""From a LaunchSpec to Chromium's argv, and which flags a client may add. Pure."""
+"""From a LaunchSpec to Chromium's argv, and which flags a client may add.
+
+Pure, but for one look at the disk where a client asks for extensions.
+"""
 
 import re
 from pathlib import Path
 
+from browser_pool import extensions as extension
+from browser_pool.flags import (
+    CLIENT_FLAGS,
+    DEFAULT_FLAGS,
+    DISABLED_FEATURES,
+    DRAWN_IN_SOFTWARE,
+    ENABLED_FEATURES,
+    WITHOUT_EXTENSIONS,
+    WITHOUT_SCREEN,
+)
 from browser_pool.spec import LaunchSpec, Mode
 
-# Each with what it is for. The risk is the same for all: a page that needs the feature does not get it.
-DEFAULT_FLAGS = (
-    "--remote-debugging-port=0",  # a free port, reported in DevToolsActivePort
-    "--no-first-run",  # no welcome page before the first tab
-    "--no-default-browser-check",
-    "--no-service-autorun",
-    "--disable-background-networking",  # no calls home: variations, reporting
-    "--disable-component-update",  # no downloads that the tenant did not ask for
-    "--disable-default-apps",
-    "--disable-sync",
-    "--disable-breakpad",  # no crash reports to a third party
-    "--disable-quic",  # UDP would go round a proxy
-    "--disable-client-side-phishing-detection",
-    "--disable-hang-monitor",  # a busy page is the driver's business, not a dialog
-    "--disable-popup-blocking",  # drivers expect window.open to work
-    "--disable-prompt-on-repost",
-    "--disable-search-engine-choice-screen",
-    "--disable-infobars",
-    "--disable-ipc-flooding-protection",  # drivers send bursts of history and evaluate calls
-    "--disable-background-timer-throttling",  # a page must not slow down because nobody looks at it
-    "--disable-backgrounding-occluded-windows",
-    "--disable-renderer-backgrounding",
-    "--disable-dev-shm-usage",  # containers give /dev/shm 64 MB; a full one crashes the page
-    "--metrics-recording-only",
-    "--password-store=basic",  # a cookie file that another machine can read; no keyring prompt
-    "--use-mock-keychain",
-    "--force-color-profile=srgb",  # the same screenshot on every machine
-    "--export-tagged-pdf",
-    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
-)
-
-# The omnibox pages cost a renderer each (47 MB together); the others open windows or sockets of their own.
-DISABLED_FEATURES = (
-    "WebUIOmniboxPopup",
-    "WebUIOmniboxAimPopup",
-    "OptimizationHints",
-    "MediaRouter",
-    "Translate",
-    "AcceptCHFrame",
-    "DialMediaRouteProvider",
-    "InterestFeedContentSuggestions",
-    "CertificateTransparencyComponentUpdater",
-)
-
-# Flags that a client may add: none of them reads or writes files, opens ports or weakens the sandbox.
-CLIENT_FLAGS = frozenset(
-    """
-    accept-lang allow-insecure-localhost allow-running-insecure-content autoplay-policy blink-settings
-    disable-accelerated-2d-canvas disable-accelerated-video-decode disable-background-networking
-    disable-background-timer-throttling disable-backgrounding-occluded-windows disable-blink-features
-    disable-breakpad disable-canvas-aa disable-client-side-phishing-detection
-    disable-component-extensions-with-background-pages disable-component-update disable-default-apps
-    disable-dev-shm-usage disable-extensions disable-features disable-gpu disable-hang-monitor
-    disable-image-loading disable-infobars disable-ipc-flooding-protection disable-javascript
-    disable-lcd-text disable-notifications disable-popup-blocking disable-prompt-on-repost
-    disable-reading-from-canvas disable-remote-fonts disable-renderer-backgrounding
-    disable-search-engine-choice-screen disable-site-isolation-trials disable-smooth-scrolling
-    disable-software-rasterizer disable-speech-api disable-sync disable-threaded-animation
-    disable-threaded-scrolling disable-web-security disable-webgl disable-webgl2 disk-cache-size
-    enable-automation enable-blink-features enable-features enable-unsafe-swiftshader enable-webgl
-    export-tagged-pdf font-render-hinting force-color-profile force-dark-mode force-device-scale-factor
-    force-prefers-reduced-motion hide-scrollbars ignore-certificate-errors incognito kiosk lang
-    media-cache-size metrics-recording-only mute-audio no-default-browser-check no-first-run no-pings
-    password-store proxy-bypass-list proxy-server start-fullscreen start-maximized touch-events
-    use-fake-device-for-media-stream use-fake-ui-for-media-stream use-mock-keychain user-agent
-    window-position window-size
-    """.split()
-)
+__all__ = [
+    "CLIENT_FLAGS",
+    "DEFAULT_FLAGS",
+    "DISABLED_FEATURES",
+    "ENABLED_FEATURES",
+    "FlagRefused",
+    "accept_language",
+    "check_flag",
+    "command_line",
+    "plain_user_agent",
+]
 
 _FLAG = re.compile(r"--([a-z0-9][a-z0-9-]*)(?:=(.*))?\Z", re.DOTALL)
 
@@ -93,41 +49,45 @@ def check_flag(text: str) -> str:
     name = match[1]
     if name not in CLIENT_FLAGS:
         raise FlagRefused(name, "it is not among the flags that a client may set")
+    if name == "load-extension" and not extension.well_formed(match[2] or ""):
+        raise FlagRefused(name, "give names of this gateway's extensions, as NAME or NAME,NAME")
     return text
 
 
 def command_line(
-    spec: LaunchSpec, binary: Path, profile: Path, *, sandbox: bool, display: bool, user_agent: str | None
+    spec: LaunchSpec,
+    binary: Path,
+    profile: Path,
+    *,
+    sandbox: bool,
+    display: bool,
+    user_agent: str | None,
+    extensions: Path | None = None,
 ) -> list[str]:
     """The whole argv of a browser.
 
     `sandbox` False adds --no-sandbox (Chromium refuses to run as root without it); `display` says whether
     a screen exists, without one a headed browser draws on Ozone's headless platform; `user_agent` is used
-    where the spec has none.
+    where the spec has none; `extensions` is the operator's directory of them. Raises ExtensionRefused.
     """
-    enabled, disabled, rest = [], list(DISABLED_FEATURES), []
+    loaded = extension.directories(spec.args, spec.mode, extensions)
+    on, off, rest = _features(spec.args)
     blink = ["AutomationControlled"] if spec.stealth else []  # what sets navigator.webdriver
-    for flag in spec.args:
-        name, _, value = flag.partition("=")
-        # Chromium heeds only the last of several feature lists, so the client's are merged with ours.
-        if name == "--enable-features":
-            enabled += value.split(",")
-        elif name == "--disable-features":
-            disabled += value.split(",")
-        elif name == "--disable-blink-features":
-            blink += value.split(",")
-        else:
-            rest.append(flag)
+    blink += _values(spec.args, "--disable-blink-features")
     argv = [str(binary), f"--user-data-dir={profile}", *DEFAULT_FLAGS]
-    # Where a feature stands in both lists Chromium turns it off: the client's wish goes before our thrift.
-    disabled = [feature for feature in dict.fromkeys(disabled) if feature not in enabled]
-    argv.append(f"--disable-features={','.join(disabled)}")
-    if enabled:
-        argv.append(f"--enable-features={','.join(dict.fromkeys(enabled))}")
+    if spec.mode is not Mode.HEADED or not display:
+        argv += [flag.text for flag in DRAWN_IN_SOFTWARE]
+    if loaded:
+        off.append("DisableLoadExtensionCommandLineSwitch")  # on in Google Chrome 137 and later
+        argv.append(f"{extension.FLAG}={','.join(str(path) for path in loaded)}")
+        rest = [flag for flag in rest if flag != "--disable-extensions"]  # naming one is the plainer wish
+    else:
+        argv += [flag.text for flag in WITHOUT_EXTENSIONS]
+    argv += [f"--disable-features={','.join(off)}", f"--enable-features={','.join(on)}"]
     if spec.mode is not Mode.HEADED:
         argv += ["--headless", "--hide-scrollbars", "--mute-audio"]
     elif not display:
-        argv.append("--ozone-platform=headless")
+        argv += [flag.text for flag in WITHOUT_SCREEN]
     if not sandbox:
         argv.append("--no-sandbox")
     if blink:
@@ -145,6 +105,24 @@ def command_line(
     if spec.proxy_bypass:
         argv.append(f"--proxy-bypass-list={spec.proxy_bypass}")
     return [*argv, *rest, "about:blank"]
+
+
+# Chromium heeds only the last of several lists, so a client's are merged with ours.
+LISTS = ("--enable-features", "--disable-features", "--disable-blink-features", extension.FLAG)
+
+
+def _features(args: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
+    """Features to turn on, features to turn off, and the client's flags that are no lists."""
+    wanted, unwanted = _values(args, "--enable-features"), _values(args, "--disable-features")
+    # Where a feature stands in both lists Chromium turns it off: the client's wish goes before our thrift.
+    off = [*(name for name in DISABLED_FEATURES if name not in wanted), *unwanted]
+    on = [*(name for name in ENABLED_FEATURES if name not in unwanted), *wanted]
+    return list(dict.fromkeys(on)), list(dict.fromkeys(off)), [f for f in args if f.partition("=")[0] not in LISTS]
+
+
+def _values(args: tuple[str, ...], name: str) -> list[str]:
+    """What all the client's lists of that name have; an empty word in one is none."""
+    return [word for flag in args if flag.startswith(f"{name}=") for word in flag.split("=", 1)[1].split(",") if word]
 
 
 def accept_language(locale: str) -> str:

@@ -7,3 +7,7 @@ class BrowserFailed(Exception):
 
 class BrowserMissing(BrowserFailed):
     """No Chromium was found on this machine."""
+
+
+class NoRoom(BrowserFailed):
+    """The machine's memory takes no further browser."""

@@ -62,7 +62,7 @@ async def chromium(
     argv: Sequence[str], directory: BrowserDirectory, env: Mapping[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run it while the block lasts; at the end none of its processes is left."""
-    with directory.errors.open("wb") as errors:
+    with directory.errors.open("ab") as errors:  # appended to, so that it can be made shorter under way
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-I",
@@ -86,11 +86,13 @@ async def chromium(
 
 async def end_tree(process: asyncio.subprocess.Process, directory: BrowserDirectory) -> None:
     """Kill every process of a browser and reap all of them."""
-    # Crashpad's handlers leave the group, but carry the directory on their command line.
-    strays = await asyncio.to_thread(processes_of, directory.path)
-    with suppress(ProcessLookupError):  # all gone already
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    try:
+        # Crashpad's handlers leave the group, but carry the directory on their command line.
+        strays = await asyncio.to_thread(processes_of, directory.path)
+    finally:  # whatever there is none of, files or threads: the browser itself must not outlive its block
+        with suppress(ProcessLookupError):  # all gone already
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
     await asyncio.to_thread(_end, process.pid, strays)
 
 

@@ -29,10 +29,11 @@ Start = Callable[[Coroutine[Any, Any, None], str], None]
 
 
 @asynccontextmanager
-async def crew() -> AsyncIterator[Start]:
+async def crew(patience: float | None = None) -> AsyncIterator[Start]:
     """`start(work, name)` for any number of independent tasks; the block ends when all of them have.
 
-    Unlike asyncio.TaskGroup the failure of one, which it has to deal with itself, does not touch the others.
+    Those that take longer than `patience` seconds at its end are cancelled. Unlike asyncio.TaskGroup the failure
+    of one, which it has to deal with itself, does not touch the others.
     """
     tasks: set[asyncio.Task[None]] = set()
 
@@ -44,6 +45,10 @@ async def crew() -> AsyncIterator[Start]:
     try:
         yield start
     finally:
+        if patience is not None and tasks:
+            await asyncio.wait(tasks, timeout=patience)
+            for task in tasks:
+                task.cancel()
         while tasks:
             await asyncio.wait(tasks)
 

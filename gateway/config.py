@@ -131,10 +131,11 @@ class Config:
     no_auth: bool = setting(switch, False, "ask for no credentials; on a loopback address only")
     tenants_file: Path | None = setting(path, None, "TOML file of tenants", later=True)
     browser: Path | None = setting(path, None, "Chromium to run; found if not set")
+    extensions: Path | None = setting(path, None, "directory of extensions that clients may ask for by name")
     max_sessions: int | None = setting(count, None, "browsers at once; from the machine's memory if not set")
     queue_length: int = setting(count, 10, "creates that may wait for a free browser")
     queue_timeout: float = setting(duration, 30.0, "how long a create waits before 429")
-    warm: int = setting(count, 1, "browsers launched ahead", later=True)
+    warm: int = setting(count, 1, "the most browsers that are launched ahead of their clients; 0 launches none")
     ttl_max: float = setting(duration, 90 * 86400.0, "the longest life of a session")
     reconnect_default: float = setting(duration, 60.0, "how long `reconnect` keeps a browser if it does not say")
     reconnect_max: float = setting(duration, 3600.0, "the longest that `reconnect` can ask for")
@@ -195,6 +196,8 @@ def _check(config: Config) -> None:
         raise ConfigError("no_auth: only on a loopback address; set a token or --host 127.0.0.1")
     if config.confinement == "required":
         raise ConfigError("confinement: required cannot be met: this version does not confine browsers yet")
+    if config.extensions is not None and "," in str(config.extensions):
+        raise ConfigError("extensions: a path without a comma is wanted, which Chromium takes for the next one")
     if config.max_sessions == 0:
         raise ConfigError("max_sessions: at least 1 is wanted")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from browser_pool.binary import Binaries
 from browser_pool.errors import BrowserFailed, BrowserMissing
-from browser_pool.memory import browsers_that_fit, memory_limit
+from browser_pool.memory import memory
 from browser_pool.pool import BrowserPool
 from browser_pool.spec import LaunchSpec, Mode
 from gateway.config import Config
@@ -40,8 +40,10 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
     yield _shared_memory()
     yield _fonts()
     yield _disk(config.data_dir)
-    limit = memory_limit()
-    yield "ok", "memory", f"{limit >> 20} MiB, room for about {browsers_that_fit(limit)} browsers"
+    found = memory()
+    state = "ok" if found.room() >= 1 else "bad"
+    words = f"{found.limit >> 20} MiB, {found.available >> 20} MiB available, room for {found.browsers} browsers in all"
+    yield state, "memory", words
     yield "ok", "redis", "not in use: one machine, records in SQLite"
 
 

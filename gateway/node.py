@@ -15,11 +15,12 @@ import structlog
 from aiohttp import web
 
 from browser_pool.binary import Binaries
-from browser_pool.memory import browsers_that_fit, memory_limit
+from browser_pool.memory import memory
 from browser_pool.pool import BrowserPool
 from browser_pool.tasks import running
 from gateway.config import Config
 from gateway.records import Limits
+from gateway.relay.relay import relaying
 from gateway.session.incarnation import Means
 from gateway.session.janitor import keep_sweeping
 from gateway.session.registry import Registry, open_registry
@@ -84,12 +85,17 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
     )
     access = Access(known.token, known.key)
     vault = Vault(directory / "snapshots", Sealer(config.encryption_key))
-    slots = Slots(config.max_sessions or browsers_that_fit(memory_limit()), config.queue_length, config.queue_timeout)
+    # Browsers launched ahead take memory like any other.
+    most = config.max_sessions or max(1, memory().browsers - config.warm)
+    slots = Slots(most, config.queue_length, config.queue_timeout)
     async with AsyncExitStack() as stack:
         stack.enter_context(_alone(directory))
         await asyncio.to_thread(vault.sweep)
         store = await stack.enter_async_context(open_store(directory / "gateway.sqlite"))
-        pool = await stack.enter_async_context(BrowserPool(directory / "browsers", Binaries(config.browser)))
+        binaries = Binaries(config.browser)
+        pool = await stack.enter_async_context(
+            BrowserPool(directory / "browsers", binaries, warm=config.warm, extensions=config.extensions)
+        )
         registry = await stack.enter_async_context(
             open_registry(store, Means(pool, slots, vault), drain_timeout=config.drain_timeout)
         )
@@ -97,8 +103,11 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
         http = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15), trust_env=False)
         )
+        relays = await stack.enter_async_context(relaying())
         door = Door(access, config.external_url, config.allowed_origins)
-        app = build_app(registry, door, limits, http, external_url=config.external_url, max_body=config.max_body)
+        app = build_app(
+            registry, relays, door, limits, http, external_url=config.external_url, max_body=config.max_body
+        )
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -34,6 +34,7 @@ TAKEN: dict[str, tuple[str, object]] = {
     "no_auth": ("true", True),
     "tenants_file": ("/a/tenants.toml", Path("/a/tenants.toml")),
     "browser": ("/a/chromium", Path("/a/chromium")),
+    "extensions": ("/a/extensions", Path("/a/extensions")),
     "max_sessions": ("3", 3),
     "queue_length": ("0", 0),
     "queue_timeout": ("1500", 1.5),
@@ -175,9 +176,14 @@ def test_without_credentials_nowhere_else(host: str) -> None:
         load({"no_auth": "true", "host": host}, {}, None)
 
 
+def test_a_directory_of_extensions_with_a_comma_is_refused() -> None:
+    with pytest.raises(ConfigError, match="extensions: a path without a comma"):
+        load({"extensions": "/a,b"}, {}, None)
+
+
 def test_what_is_not_in_force_yet_is_told_when_it_was_set() -> None:
-    config = load({"warm": "5", "redis_url": "redis://r", "max_sessions": "2"}, {}, None)
-    assert config.not_in_force() == ["warm", "redis_url"]
+    config = load({"park_after": "7s", "redis_url": "redis://r", "max_sessions": "2"}, {}, None)
+    assert config.not_in_force() == ["park_after", "redis_url"]
     assert load({"warm": str(Config.warm)}, {}, None).not_in_force() == []
 
 

@@ -5,6 +5,8 @@ no Origin and no extensions, and drops a connection whose frames come with the u
 """
 
 import asyncio
+import socket
+import struct
 from base64 import b64encode
 from os import urandom
 from typing import TYPE_CHECKING, cast
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 GOODBYE = b"\x88\x82\0\0\0\0\x03\xe8"  # a client's Close frame with code 1000, masked with zeros
 HIGH_WATER = 1 << 20  # bytes buffered for a slow reader before its counterpart is no longer read
+LAST_DATA = struct.Struct("44xI4xI")  # in struct tcp_info: ms since data was last sent, and received
+TICK = 50  # ms: clocks are compared, and read late on a busy machine
 
 
 class BrowserUnreachable(ConnectionError):
@@ -66,7 +70,7 @@ class BrowserLeg(asyncio.Protocol):
         if self._finishing or self._client is None:
             return
         self._finishing = True
-        if self._frames.closed:
+        if self._frames.closed and not self._frames.torn:
             self._mute(True)
             return
         if self.gone.done():
@@ -107,6 +111,23 @@ class BrowserLeg(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
+    @property
+    def stalled(self) -> bool:
+        """Chromium is not read now, since the client does not keep up."""
+        return self._client is not None and not self.transport.is_closing() and not self.transport.is_reading()
+
+    def waits(self, quiet: float) -> bool:
+        """Chromium got something and has said nothing since, nor in the last `quiet` seconds.
+
+        It is the kernel that remembers (TCP_INFO), in steps of a few ms: within one of them an answer that came
+        looks like one that did not.
+        """
+        raw = self.transport.get_extra_info("socket")
+        if raw is None or self.transport.is_closing() or not hasattr(socket, "TCP_INFO"):
+            return False
+        sent, heard = LAST_DATA.unpack(raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LAST_DATA.size))
+        return bool(sent <= heard and heard + TICK >= quiet * 1000)
+
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -121,7 +142,7 @@ class BrowserLeg(asyncio.Protocol):
             self._keep(data)
             return
         at = self._frames.feed(data)
-        if at >= 0 and self._waiting:
+        if self._waiting:
             data = self._with_ours(data, at)
         client.write(data)
 
@@ -143,11 +164,19 @@ class BrowserLeg(asyncio.Protocol):
             self.gone.set_result(None)
         if self._client is not None:
             self._client.browser_lost()
-        if self._finishing:
-            self._mute(False)
+        if self._finishing and self._client is not None:
+            # The boundary that our replies wait for will not come; the Close behind them may stand between fragments.
+            said = bool(self._waiting) and not (self._frames.torn or self._frames.closed)
+            if said:
+                self._client.write(self._waiting[-1])
+            self._mute(said)
 
     def _with_ours(self, data: bytes, at: int) -> bytes:
-        """`data` with what waits put in at the boundary `at`, and cut there if that ends with a Close."""
+        """`data` with what waits put in at the boundary `at`, if there is one, and cut there if that is a Close."""
+        if at < 0:
+            if self._finishing and self._frames.closed and not self._frames.torn:
+                self._mute(True)  # Chromium's own Close came first
+            return data
         ours = b"".join(self._waiting)
         self._waiting.clear()
         self.queued = 0

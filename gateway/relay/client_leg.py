@@ -41,10 +41,7 @@ class Commands(Protocol):
     rewrites: bool  # whether contexts shall outlive this connection
 
     def perform(self, command: Answerable, client: "ClientLeg") -> None:
-        """Answer with `client.reply`, now or from `run`."""
-
-    async def run(self) -> None:
-        """Work beside the connection, on commands that take their time."""
+        """Answer with `client.reply`, now or later."""
 
 
 class ClientLeg(asyncio.Protocol):
@@ -64,6 +61,7 @@ class ClientLeg(asyncio.Protocol):
         self._commands = commands
         self._leave = leave
         self._frames = ClientFrames(CONCERNS)
+        self._passes = self._frames.passes
         self._held: set[str] = set()
         self._stalled = False
         self._closing = False
@@ -148,6 +146,9 @@ class ClientLeg(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        if self._passes(data):
+            self._forward(data)
+            return
         for segment in self._frames.feed(data):
             if isinstance(segment, bytes):
                 self._forward(segment)
@@ -259,7 +260,7 @@ def take_over(
     """Answer the upgrade with 101 and take the connection from aiohttp. Raises ConnectionResetError if it is gone.
 
     `accept` is the Sec-WebSocket-Accept of RFC 6455 section 4.2.2. Works on asyncio and uvloop transports,
-    plain and TLS.
+    plain and TLS. aiohttp forgets the connection, and lets go of all that it kept for it.
     """
     transport = request.transport
     if transport is None or transport.is_closing():
@@ -275,6 +276,8 @@ def take_over(
     transport.set_protocol(client)
     browser.attach(client)
     client.start(tail.data)
+    request.protocol.transport = None  # or aiohttp would close it when the handler returns
+    request.protocol.connection_lost(None)
     return client
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from browser_pool.tasks import Start
 from gateway import __version__
 from gateway.errors import GatewayError
 from gateway.records import Limits
@@ -18,19 +19,26 @@ SLOW_LIMIT = 4  # snapshots of one client that may wait for each other
 
 
 class SessionCommands:
-    """One client's commands, carried out on its session. `reconnect_url` makes the URL that it is handed."""
+    """One client's commands, carried out on its session. `start` begins what takes its time.
 
-    def __init__(self, session: Session, seat: Seat, limits: Limits, reconnect_url: Callable[[], str]) -> None:
+    `reconnect_url` makes the URL that the client is handed.
+    """
+
+    def __init__(
+        self, session: Session, seat: Seat, limits: Limits, reconnect_url: Callable[[], str], start: Start
+    ) -> None:
         # A driver's contexts shall outlive its connection; a debugging client's end with it, as it expects.
         self.rewrites = seat.role is Role.DRIVER
         self._session = session
         self._seat = seat
         self._limits = limits
         self._reconnect_url = reconnect_url
-        self._slow: asyncio.Queue[tuple[Snapshot, ClientLeg]] = asyncio.Queue(SLOW_LIMIT)
+        self._start = start
+        self._snapshots = 0  # under way
+        self._turn = asyncio.Lock()
 
     def perform(self, command: Answerable, client: ClientLeg) -> None:
-        """Answer at once, or queue what takes its time."""
+        """Answer at once, or begin what takes its time."""
         match command:
             case Reconnect():
                 self._reconnect(command, client)
@@ -40,21 +48,23 @@ class SessionCommands:
                 client.reply(answer(command, {}))
                 self._session.close_browser(self._seat.id)
             case Snapshot():
-                try:
-                    self._slow.put_nowait((command, client))
-                except asyncio.QueueFull:
+                if self._snapshots < SLOW_LIMIT:
+                    self._snapshots += 1
+                    self._start(self._snapshot(command, client), "snapshot")
+                else:
                     client.reply(refuse(command, REFUSED, "earlier snapshots are still being saved"))
 
-    async def run(self) -> None:
-        """Save one snapshot after the other while the client is connected."""
-        while True:
-            command, client = await self._slow.get()
-            try:
+    async def _snapshot(self, command: Snapshot, client: ClientLeg) -> None:
+        """Save one after the other; a client that has gone meanwhile gets its snapshot and no answer."""
+        try:
+            async with self._turn:
                 info = await self._session.snapshot("asked for")
-            except GatewayError as error:
-                client.reply(refuse(command, REFUSED, error.message))
-            else:
-                client.reply(answer(command, {"version": info.version, "createdAt": info.created_at}))
+        except GatewayError as error:
+            client.reply(refuse(command, REFUSED, error.message))
+        else:
+            client.reply(answer(command, {"version": info.version, "createdAt": info.created_at}))
+        finally:
+            self._snapshots -= 1
 
     def _reconnect(self, command: Reconnect, client: ClientLeg) -> None:
         if self._seat.role is not Role.DRIVER:

@@ -11,8 +11,10 @@ import structlog
 
 from browser_pool.browser import Browser
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone
-from browser_pool.errors import BrowserFailed
+from browser_pool.errors import BrowserFailed, NoRoom
+from browser_pool.extensions import ExtensionRefused
 from browser_pool.pool import BrowserPool
+from browser_pool.spec import Mode
 from gateway.errors import Code, GatewayError
 from gateway.records import SessionRecord, Source
 from gateway.session.life import Cause, Save
@@ -47,17 +49,15 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Brows
     source, launch, filled = source_of(record), record.spec.launch, False
     document = await means.vault.load_document(source.session, source.version) if source is not None else None
 
-    async def fill(profile: Path) -> None:
+    async def unpack(profile: Path) -> None:
         nonlocal filled
-        if source is None:
-            return
-        info = next((info for info in await means.vault.list(source.session) if info.version == source.version), None)
-        if info is not None and info.kind == launch.mode.kind:  # another kind of browser cannot read the profile
-            filled = await means.vault.unpack_profile(source.session, source.version, profile)
+        assert source is not None
+        filled = await means.vault.unpack_profile(source.session, source.version, profile)
 
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(means.slots.taken())
         try:
+            fill = unpack if source is not None and await _has_profile(source, launch.mode, means.vault) else None
             browser = await stack.enter_async_context(means.pool.lease(launch, fill=fill))
             if document is not None:
                 for lost in await restore(browser.devtools, document, storage=not filled):
@@ -65,9 +65,19 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Brows
                 browser.visited.update(state.origin for state in document.origins)
             if record.spec.url is not None and (document is None or not document.tabs):
                 await _open(browser.devtools, record.spec.url)
+        except ExtensionRefused as error:
+            raise GatewayError(Code.FLAG_REFUSED, str(error)) from error
+        except NoRoom as error:
+            raise GatewayError(Code.TOO_MANY_SESSIONS, str(error), retry_after=5) from error
         except (BrowserFailed, DevToolsError, DevToolsGone) as error:
             raise GatewayError(Code.BROWSER_FAILED, str(error)) from error
         yield browser
+
+
+async def _has_profile(source: Source, mode: Mode, vault: Vault) -> bool:
+    """Whether the snapshot has a profile that this kind of browser can read."""
+    info = next((info for info in await vault.list(source.session) if info.version == source.version), None)
+    return info is not None and info.has_profile and info.kind == mode.kind
 
 
 async def saved(record: SessionRecord, browser: Browser, save: Save, cause: Cause, means: Means) -> SnapshotInfo | None:

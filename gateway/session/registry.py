@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 import structlog
@@ -59,14 +59,32 @@ class Registry:
         try:
             await session.ready.wait()
         except asyncio.CancelledError:
-            await session.stop(force=True)
-            await self.forget(session.record.id)  # nobody will ever know its id
+            await self._undo(session)  # nobody will ever know its id
             raise
         if session.failure is not None:
             await session.over.wait()
             await self.forget(session.record.id)
             raise session.failure
         return session
+
+    async def forked(self, spec: SessionSpec, count: int) -> list[Session]:
+        """`count` sessions of one spec, all of them or none."""
+        made: list[Session] = []
+        async with AsyncExitStack() as undo:
+
+            async def one() -> None:
+                session = await self.created(spec)
+                undo.push_async_callback(self._undo, session)
+                made.append(session)
+
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(count):
+                        group.create_task(one())  # the group awaits it
+            except ExceptionGroup as failed:  # the first refusal stands for all: the others were cancelled for its sake
+                raise failed.exceptions[0] from None
+            undo.pop_all()
+        return made
 
     async def created_once(
         self, spec: SessionSpec, context: ContextDocument | None, key: str, fingerprint: str
@@ -82,7 +100,7 @@ class Registry:
         if claimed == mine:
             try:
                 return (await self.created(spec, context, mine)).record
-            except BaseException:
+            except BaseException:  # a cancel too: the key would be claimed for a session that is not there
                 await self._store.unclaim(spec.tenant, key)  # a retry may fare better
                 raise
         if (live := self._live.get(claimed)) is not None:
@@ -262,6 +280,10 @@ class Registry:
 
     def _drop(self, session: Session) -> None:
         self._live.pop(session.record.id, None)
+
+    async def _undo(self, session: Session) -> None:
+        await session.stop(force=True)
+        await self.forget(session.record.id)
 
     def _refuse_while_draining(self) -> None:
         if self.draining:

@@ -6,6 +6,7 @@ import aiohttp
 from aiohttp import web
 
 from gateway.records import Limits
+from gateway.relay.relay import Relays
 from gateway.session.registry import Registry
 from gateway.web.connect import Connect
 from gateway.web.discovery import Discovery
@@ -24,6 +25,7 @@ SOCKET = r"{what:page|browser}/{target:[A-Za-z0-9-]+}"
 
 def build_app(
     registry: Registry,
+    relays: Relays,
     door: Door,
     limits: Limits,
     http: aiohttp.ClientSession,
@@ -33,7 +35,7 @@ def build_app(
 ) -> web.Application:
     """The application over one registry. `http` talks to the browsers; `max_body` in bytes."""
     sessions = Sessions(registry, door.access, limits, external_url)
-    connect = Connect(registry, door, limits, external_url)
+    connect = Connect(registry, relays, door, limits, external_url)
     discovery = Discovery(registry, door.access, limits, external_url, http)
     health = Health(registry)
 
@@ -61,6 +63,7 @@ def build_app(
     app.router.add_patch(f"/session/{KEY}", sessions.amend)
     app.router.add_delete(f"/session/{KEY}", sessions.stop)
     app.router.add_post(f"/session/{KEY}/restore", sessions.restore)
+    app.router.add_post(f"/session/{KEY}/fork", sessions.fork)
     app.router.add_post(f"/session/{KEY}/snapshot", sessions.snapshot)
     app.router.add_get(f"/session/{KEY}/snapshots", sessions.snapshots)
     app.router.add_get(f"/session/{KEY}/context", sessions.context)

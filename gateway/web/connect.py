@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import json
 import time
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,9 @@ from browser_pool.spec import LaunchSpec
 from gateway.errors import Code, GatewayError
 from gateway.records import Kind, Limits, SessionSpec
 from gateway.relay.browser_leg import BrowserUnreachable, dial
-from gateway.relay.relay import relay
+from gateway.relay.relay import Relays
 from gateway.session.commands import SessionCommands
+from gateway.session.drops import Drops
 from gateway.session.life import Role
 from gateway.session.registry import Registry
 from gateway.session.session import Session
@@ -34,12 +36,16 @@ STANDARD_QUERY = frozenset({"launch", "timeout", "headless", "trackingId", "bloc
 class Connect:
     """Handlers of everything that is upgraded."""
 
-    def __init__(self, registry: Registry, door: Door, limits: Limits, external_url: str | None) -> None:
+    def __init__(
+        self, registry: Registry, relays: Relays, door: Door, limits: Limits, external_url: str | None
+    ) -> None:
         self._registry = registry
+        self._relays = relays
         self._door = door
         self._access: Access = door.access
         self._limits = limits
         self._external_url = external_url
+        self._drops = Drops()
 
     async def standard(self, request: web.Request) -> web.StreamResponse:
         """`/`, `/chromium`, `/chrome`: a browser for this client; with `sessionId` the session that runs."""
@@ -128,10 +134,11 @@ class Connect:
         path: str | None = None,
         takeover: bool = False,
     ) -> web.StreamResponse:
-        """Take a seat, connect to Chromium at `path` (None: its browser endpoint), relay until the end."""
+        """Take a seat, connect to Chromium at `path` (None: its browser endpoint), and begin to relay."""
         number = session.record.id
         with structlog.contextvars.bound_contextvars(session=number, role=role.value):
-            async with session.attach(role, takeover=takeover) as seat:
+            async with AsyncExitStack() as held:
+                seat = await held.enter_async_context(session.attach(role, takeover=takeover))
                 browser = seat.admitted.result()
                 try:
                     leg = await dial(browser.port, path or browser.path)
@@ -140,10 +147,11 @@ class Connect:
                         raise GatewayError(Code.TARGET_NOT_FOUND, f"there is no such target: {error}") from error
                     raise GatewayError(Code.BAD_GATEWAY, str(error)) from error
                 links = links_of(request, self._access, self._external_url)
-                commands = SessionCommands(session, seat, self._limits, lambda: links.reconnect(number))
+                start = self._relays.start
+                commands = SessionCommands(session, seat, self._limits, lambda: links.reconnect(number), start)
+                held.enter_context(self._drops.watched(session, seat, leg))
                 log.info("client_connected")
-                await relay(request, accept, leg, commands, evicted=seat.evicted, leave=seat.leave)
-                log.info("client_gone")
+                self._relays.begin(request, accept, leg, commands, evicted=seat.evicted, leave=seat.leave, held=held)
         return web.Response(status=101)
 
 

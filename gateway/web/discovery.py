@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from browser_pool.browser import Browser
 from browser_pool.errors import BrowserFailed
 from browser_pool.spec import LaunchSpec
 from gateway.errors import Code, GatewayError
@@ -169,15 +170,22 @@ class Discovery:
         return _shown(_rewritten(target, session, self._links(request)))
 
     async def _fact(self, name: str) -> bytes:
-        """/json/version or /json/protocol of a default browser: one is started for it, once."""
+        """/json/version or /json/protocol of a default browser: if there is none, one is started for it, once."""
+        pool = self._registry.means.pool
         if name not in self._facts:
             try:
-                async with self._registry.means.pool.lease(LaunchSpec()) as browser:
-                    for each in ("version", "protocol"):
-                        self._facts[each] = await self._fetch(browser.port, f"/json/{each}")
+                if (ready := pool.ready) is not None:
+                    await self._learn(ready)
+                else:
+                    async with pool.lease(LaunchSpec()) as browser:
+                        await self._learn(browser)
             except BrowserFailed as error:
                 raise GatewayError(Code.BROWSER_FAILED, str(error)) from error
         return self._facts[name]
+
+    async def _learn(self, browser: Browser) -> None:
+        for name in ("version", "protocol"):
+            self._facts[name] = await self._fetch(browser.port, f"/json/{name}")
 
     async def _ask(self, session: Session, path: str, method: str = "GET") -> bytes:
         """What the session's browser answers; raises TARGET_NOT_FOUND for its 404."""

@@ -2,9 +2,10 @@
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from browser_pool.errors import BrowserMissing
+from browser_pool.memory import memory
 from browser_pool.spec import Mode
 from gateway.errors import Code, GatewayError
 from gateway.session.registry import Registry
@@ -36,27 +37,35 @@ class Health:
 
     async def pressure(self, request: web.Request) -> web.Response:
         """GET /pressure, in Browserless's words: how many browsers run, wait, and may run."""
-        slots = self._registry.means.slots
-        full = slots.used >= slots.limit
+        slots, why = self._registry.means.slots, self._obstacle()
         return web.json_response(
             {
                 "pressure": {
-                    "isAvailable": not self._registry.draining and not full,
+                    "isAvailable": not why,
                     "running": slots.used,
                     "queued": slots.waiting,
                     "maxConcurrent": slots.limit,
                     "maxQueued": slots.queue_length,
-                    "reason": "draining" if self._registry.draining else "full" if full else "",
+                    "warm": len(self._registry.means.pool.warm.ready),
+                    "reason": why,
                 }
             }
         )
 
     async def active(self, request: web.Request) -> web.Response:
         """GET /active: 204 when a session can be had at once, else 429."""
-        slots = self._registry.means.slots
-        if slots.used >= slots.limit:
-            raise GatewayError(Code.TOO_MANY_SESSIONS, "all browsers are in use", retry_after=5)
+        if why := self._obstacle():
+            raise GatewayError(Code.TOO_MANY_SESSIONS, f"no session can be had at once: {why}", retry_after=5)
         return web.Response(status=204)
+
+    def _obstacle(self) -> str:
+        """Why a session cannot be had at once, in one word; empty if it can."""
+        slots = self._registry.means.slots
+        if self._registry.draining:
+            return "draining"
+        if slots.used >= slots.limit:
+            return "full"
+        return "memory" if self._registry.means.pool.short_of_memory else ""
 
     async def metrics(self, request: web.Request) -> web.Response:
         """GET /metrics: Prometheus text, for role admin."""
@@ -68,8 +77,14 @@ class Health:
 
     def collect(self) -> list[Metric]:
         """What Prometheus asks for, as it stands now."""
-        slots = self._registry.means.slots
+        slots, pool = self._registry.means.slots, self._registry.means.pool
+        leases = CounterMetricFamily("gateway_leases", "Browsers handed out, by where they came from", labels=["from"])
+        for origin in ("warm", "launched"):
+            leases.add_metric([origin], pool.leases[origin])
         return [
+            leases,
+            GaugeMetricFamily("gateway_browsers_warm", "Browsers launched ahead and ready", len(pool.warm.ready)),
+            GaugeMetricFamily("gateway_memory_available_bytes", "Memory that can still be had", memory().available),
             GaugeMetricFamily(
                 "gateway_sessions_live", "Sessions with a browser or on the way to one", self._registry.count
             ),

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.errors import Code, GatewayError
-from gateway.records import Kind, Limits, SessionId, SessionRecord, SessionSpec, Status, is_session_id
+from gateway.records import Kind, Limits, SessionId, SessionRecord, SessionSpec, Source, Status, is_session_id
 from gateway.session.commands import instant
 from gateway.session.registry import Registry
 from gateway.snapshot.document import ContextDocument, parse
@@ -17,7 +17,7 @@ from gateway.store.base import Query
 from gateway.tenancy.access import Access, Principal
 from gateway.web.door import PRINCIPAL
 from gateway.web.links import Links, links_of
-from gateway.web.shapes import AmendBody, RestoreBody, RestoreFrom, SessionBody, read, seconds, session_spec
+from gateway.web.shapes import AmendBody, ForkBody, RestoreBody, RestoreFrom, SessionBody, read, seconds, session_spec
 
 LIST_QUERY = frozenset({"status", "name", "label", "cursor", "limit"})
 CREDENTIALS = frozenset({"token", "apiKey"})
@@ -57,24 +57,39 @@ class Sessions:
         body = read(RestoreBody, await json_body(request), "body")
         key = session_id(request.match_info["key"])
         source = await self._registry.source(principal, key, body.snapshot)
-        spec = (await self._registry.find(principal, key)).spec
-        limits = self._limits
-        spec = replace(
+        before = (await self._registry.find(principal, key)).spec
+        return await self._created(request, replace(self._again(before, body, source), name=body.name), None)
+
+    async def fork(self, request: web.Request) -> web.Response:
+        """POST /session/ID/fork: sessions with a copy of its context, all of them or none; ID itself runs on."""
+        principal = request[PRINCIPAL]
+        principal.require_tenant()
+        check_query(request, frozenset())
+        body = read(ForkBody, await json_body(request), "body")
+        key = session_id(request.match_info["key"])
+        record = await self._registry.find(principal, key)
+        if record.status.running:
+            info = await (await self._registry.awake(principal, key)).snapshot("fork")
+            source = Source(key, info.version)
+        else:
+            source = await self._registry.source(principal, key)
+        forks = await self._registry.forked(self._again(record.spec, body, source), body.count)
+        return web.json_response({"sessions": [self._shape(request, fork.record) for fork in forks]}, status=201)
+
+    def _again(self, spec: SessionSpec, body: RestoreBody | ForkBody, source: Source) -> SessionSpec:
+        """An API session as that one was, with what the body changes; a name is one session's alone."""
+        api, limits = spec.kind is Kind.API, self._limits
+        keep = seconds("processKeepAlive", body.process_keep_alive, spec.keep if api else limits.keep, limits.ttl_max)
+        return replace(
             spec,
             kind=Kind.API,
             persist=True,
             source=source,
-            name=body.name,
-            ttl=seconds("ttl", body.ttl, spec.ttl if spec.kind is Kind.API else limits.ttl, limits.ttl_max),
-            keep=seconds(
-                "processKeepAlive",
-                body.process_keep_alive,
-                spec.keep if spec.kind is Kind.API else limits.keep,
-                limits.ttl_max,
-            ),
+            name=None,
+            ttl=seconds("ttl", body.ttl, spec.ttl if api else limits.ttl, limits.ttl_max),
+            keep=keep,
             labels=spec.labels if body.labels is None else tuple(sorted(body.labels.items())),
         )
-        return await self._created(request, spec, None)
 
     async def show(self, request: web.Request) -> web.Response:
         """GET /session/ID."""

@@ -133,6 +133,15 @@ class RestoreBody(Shape):
     labels: Labels | None = None
 
 
+class ForkBody(Shape):
+    """`POST /session/ID/fork`: how many, and what all of them have in place of what ID has."""
+
+    count: Annotated[int, Field(ge=1, le=100, strict=True)] = 1
+    ttl: Milliseconds | None = None
+    process_keep_alive: Annotated[int, Field(ge=0, strict=True)] | None = None
+    labels: Labels | None = None
+
+
 class AmendBody(Shape):
     """`PATCH /session/ID`."""
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from browser_pool import browser as module
+from browser_pool import stderr
 from browser_pool.binary import Binaries
 from browser_pool.browser import Browser, launched
 from browser_pool.command_line import DEFAULT_FLAGS, DISABLED_FEATURES
-from browser_pool.devtools import DevToolsGone
+from browser_pool.devtools import DevToolsGone, open_devtools
 from browser_pool.errors import BrowserFailed, BrowserMissing
 from browser_pool.process import become_subreaper
 from browser_pool.profile import SOCKET_PATH_LIMIT, SOCKET_SUFFIX
@@ -21,6 +22,8 @@ from browser_pool.spec import LaunchSpec, Mode
 from tests.browser_pool.seen import command_line_of, entries, environment_of, processes_under, program, tree
 
 GONE_SECONDS = 5.0
+PATIENCE = 30.0  # seconds for Chromium to make a very big answer
+DROPPED_BYTES = 194 << 20  # more than 256 MiB in base64
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +37,7 @@ async def evaluate(browser: Browser, expression: str) -> Any:
         reply = await browser.devtools.send(
             "Runtime.evaluate", {"expression": expression, "returnByValue": True}, session=session
         )
-    return reply["result"]["value"]
+    return reply["result"].get("value")
 
 
 @pytest.fixture
@@ -134,6 +137,49 @@ async def test_a_frozen_browser_ends_with_its_block(
             os.kill(pid, signal.SIGSTOP)
         assert not await browser.close()
         assert not browser.gone.is_set()
+
+
+async def test_a_message_that_chromium_drops_is_told(
+    root: Path, binaries: Binaries, spec: LaunchSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails with a new Chromium, it says so in other words: see stderr.py."""
+    monkeypatch.setattr(stderr, "PERIOD", 0.05)
+    monkeypatch.setattr(stderr, "LIMIT", 300)  # what Chromium says at its start is more
+    told: asyncio.Queue[float] = asyncio.Queue()
+    async with (
+        launched(spec, root / "b", binaries) as browser,
+        open_devtools(f"ws://127.0.0.1:{browser.port}{browser.path}") as client,
+    ):
+        browser.on_drop = told.put_nowait
+        page = next(iter(browser.pages))
+        async with client.attached(page) as session:
+            expression = f"new Blob([new ArrayBuffer({DROPPED_BYTES})])"
+            blob = await client.send("Runtime.evaluate", {"expression": expression}, session=session)
+            found = {"objectId": blob["result"]["objectId"]}
+            name = (await client.send("IO.resolveBlob", found, session=session))["uuid"]
+            read = {"handle": f"blob:{name}", "size": DROPPED_BYTES}
+            reading = asyncio.ensure_future(client.send("IO.read", read, session=session))
+            await asyncio.wait_for(told.get(), PATIENCE)
+            assert (await client.send("Browser.getVersion"))["product"], "it goes on as if nothing were"
+            assert not reading.done()
+            reading.cancel()
+            await asyncio.wait([reading])
+        assert len(browser.directory.errors.read_bytes()) <= 300
+
+
+@pytest.mark.parametrize("mode", Mode)
+async def test_what_a_page_says_is_not_in_the_log(root: Path, binaries: Binaries, mode: Mode) -> None:
+    """It could fill the disk, or forge the line that tells of a dropped message."""
+    if mode is Mode.SHELL and binaries.shell is None:
+        pytest.skip("no headless shell here")
+    forged = "\\n[1:1:ERROR:net/server/http_connection.cc:119] Too large write data is pending: size=1"
+    async with launched(LaunchSpec(mode=mode), root / "b", binaries) as browser:
+        await evaluate(browser, f"for (const say of ['log', 'warn', 'error']) console[say]('a word', '{forged}')")
+        await evaluate(browser, "setTimeout(() => { throw new Error('a word') })")
+        await evaluate(browser, "1")
+        assert await browser.close()
+        assert "a word" not in browser.directory.last_words(1 << 20)
+        assert "Too large" not in browser.directory.last_words(1 << 20)
 
 
 async def test_a_long_path_goes_through_a_short_one(tmp_path: Path, binaries: Binaries, spec: LaunchSpec) -> None:

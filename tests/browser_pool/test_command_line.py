@@ -6,19 +6,31 @@ from browser_pool.command_line import (
     CLIENT_FLAGS,
     DEFAULT_FLAGS,
     DISABLED_FEATURES,
+    ENABLED_FEATURES,
     FlagRefused,
     accept_language,
     check_flag,
     command_line,
     plain_user_agent,
 )
+from browser_pool.extensions import ExtensionRefused
+from browser_pool.flags import DRAWN_IN_SOFTWARE, WITHOUT_EXTENSIONS, WITHOUT_SCREEN
 from browser_pool.spec import LaunchSpec, Mode
 
 BINARY, PROFILE = Path("/opt/chromium"), Path("/data/browsers/1/profile")
 
 
-def argv(spec: LaunchSpec, *, sandbox: bool = True, display: bool = False, user_agent: str | None = None) -> list[str]:
-    return command_line(spec, BINARY, PROFILE, sandbox=sandbox, display=display, user_agent=user_agent)
+def argv(
+    spec: LaunchSpec,
+    *,
+    sandbox: bool = True,
+    display: bool = False,
+    user_agent: str | None = None,
+    extensions: Path | None = None,
+) -> list[str]:
+    return command_line(
+        spec, BINARY, PROFILE, sandbox=sandbox, display=display, user_agent=user_agent, extensions=extensions
+    )
 
 
 def values(words: list[str], flag: str) -> list[str]:
@@ -48,7 +60,14 @@ def test_the_clients_feature_lists_are_merged_with_ours() -> None:
     given = ("--disable-features=Translate,Mine", "--enable-features=A,B", "--enable-features=B,C")
     words = argv(LaunchSpec(args=given))
     assert values(words, "--disable-features") == [",".join((*DISABLED_FEATURES, "Mine"))]
-    assert values(words, "--enable-features") == ["A,B,C"]
+    assert values(words, "--enable-features") == [",".join((*ENABLED_FEATURES, "A", "B", "C"))]
+
+
+def test_without_a_clients_lists_ours_are_there_alone() -> None:
+    words = argv(LaunchSpec(args=("--enable-features=", "--disable-features")))
+    assert values(words, "--disable-features") == [",".join(DISABLED_FEATURES)]
+    assert values(words, "--enable-features") == [",".join(ENABLED_FEATURES)]
+    assert "--disable-features" not in words
 
 
 def test_stealth_and_the_clients_blink_features_are_merged() -> None:
@@ -72,7 +91,46 @@ def test_a_headed_browser_draws_without_a_screen_where_there_is_none() -> None:
     without = argv(LaunchSpec(mode=Mode.HEADED))
     assert "--headless" not in without
     assert "--ozone-platform=headless" in without
-    assert "--ozone-platform=headless" not in argv(LaunchSpec(mode=Mode.HEADED), display=True)
+    assert {flag.text for flag in WITHOUT_SCREEN} <= set(without)
+    on_screen = argv(LaunchSpec(mode=Mode.HEADED), display=True)
+    assert not {flag.text for flag in WITHOUT_SCREEN} & set(on_screen)
+    assert not {flag.text for flag in WITHOUT_SCREEN} & set(argv(LaunchSpec()))
+
+
+def test_flags_of_drawing_in_software_are_not_for_a_graphics_card() -> None:
+    software = {flag.text for flag in DRAWN_IN_SOFTWARE}
+    for mode in Mode:
+        assert software <= set(argv(LaunchSpec(mode=mode)))
+    assert software <= set(argv(LaunchSpec(), display=True)), "headless draws in software even beside a screen"
+    assert not software & set(argv(LaunchSpec(mode=Mode.HEADED), display=True))
+
+
+def test_extensions_are_loaded_from_the_operators_directory(tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").touch()
+    given = ("--load-extension=one,two", "--disable-extensions", "--load-extension=three,one", "--mute-audio")
+    words = argv(LaunchSpec(args=given), extensions=tmp_path)
+    wanted = ",".join(str(tmp_path / name) for name in ("one", "two", "three"))
+    assert values(words, "--load-extension") == [wanted]
+    assert not {flag.text for flag in WITHOUT_EXTENSIONS} & set(words), "else they would not load"
+    assert values(words, "--disable-features")[0].split(",")[-1] == "DisableLoadExtensionCommandLineSwitch"
+    assert {flag.text for flag in WITHOUT_EXTENSIONS} <= set(argv(LaunchSpec(), extensions=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "why"),
+    [(Mode.HEADLESS, "gone", "'gone'"), (Mode.HEADLESS, "empty", "'empty'"), (Mode.SHELL, "one", "shell")],
+)
+def test_extensions_that_cannot_be_had(tmp_path: Path, mode: Mode, name: str, why: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ExtensionRefused, match=why):
+        argv(LaunchSpec(mode=mode, args=(f"--load-extension={name}",)), extensions=tmp_path)
+
+
+def test_no_extensions_without_a_directory_of_them() -> None:
+    with pytest.raises(ExtensionRefused, match="offers no extensions"):
+        argv(LaunchSpec(args=("--load-extension=one",)))
 
 
 def test_the_sandbox_is_on_unless_it_cannot_be() -> None:
@@ -107,7 +165,16 @@ def test_the_given_user_agent_serves_where_the_spec_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "flag", ["--lang=de", "--mute-audio", "--window-size=800,600", "--user-agent=a=b\nc", "--lang="]
+    "flag",
+    [
+        "--lang=de",
+        "--mute-audio",
+        "--window-size=800,600",
+        "--user-agent=a=b\nc",
+        "--lang=",
+        "--load-extension=one",
+        "--load-extension=one,Two_2,th-r.ee",
+    ],
 )
 def test_flags_that_a_client_may_add(flag: str) -> None:
     assert check_flag(flag) == flag
@@ -117,7 +184,7 @@ def test_flags_that_a_client_may_add(flag: str) -> None:
     "name",
     """
     user-data-dir remote-debugging-port remote-debugging-pipe remote-debugging-address remote-allow-origins
-    no-sandbox disable-setuid-sandbox disable-seccomp-filter-sandbox load-extension disable-extensions-except
+    no-sandbox disable-setuid-sandbox disable-seccomp-filter-sandbox disable-extensions-except
     renderer-cmd-prefix gpu-launcher utility-cmd-prefix browser-subprocess-path log-file enable-logging
     disk-cache-dir crash-dumps-dir proxy-pac-url host-resolver-rules allow-file-access-from-files type headless
     """.split(),
@@ -156,10 +223,20 @@ def test_the_plain_user_agent_is_reduced_as_chromium_does() -> None:
     assert "Headless" not in agent
 
 
-def test_a_feature_that_the_client_wants_is_not_turned_off_by_us() -> None:
-    spec = LaunchSpec(args=("--enable-features=Translate",))
-    argv = command_line(spec, Path("chromium"), Path("p"), sandbox=True, display=False, user_agent=None)
-    assert "--enable-features=Translate" in argv
-    off = next(flag for flag in argv if flag.startswith("--disable-features="))
-    assert "Translate" not in off
-    assert "OptimizationHints" in off
+@pytest.mark.parametrize("value", ["", "=", "=one,", "=/etc", "=../one", "=.hidden", "=a/b", "=a b", "=a\n", "=,"])
+def test_an_extension_is_named_and_no_path(value: str) -> None:
+    with pytest.raises(FlagRefused, match="--load-extension is refused: give names"):
+        check_flag(f"--load-extension{value}")
+
+
+@pytest.mark.parametrize("feature", DISABLED_FEATURES)
+def test_a_feature_that_the_client_wants_is_not_turned_off_by_us(feature: str) -> None:
+    words = argv(LaunchSpec(args=(f"--enable-features={feature}",)))
+    assert feature in values(words, "--enable-features")[0].split(",")
+    assert values(words, "--disable-features")[0].split(",") == [name for name in DISABLED_FEATURES if name != feature]
+
+
+def test_a_feature_that_the_client_does_not_want_is_not_turned_on_by_us() -> None:
+    words = argv(LaunchSpec(args=("--disable-features=NetworkServiceInProcess2",)))
+    assert "NetworkServiceInProcess2" not in values(words, "--enable-features")[0].split(",")
+    assert "NetworkServiceInProcess2" in values(words, "--disable-features")[0].split(",")

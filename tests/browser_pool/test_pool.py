@@ -4,11 +4,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from browser_pool.binary import Binaries
+from browser_pool.errors import NoRoom
+from browser_pool.memory import BROWSER_COST, RESERVE, Memory
 from browser_pool.pool import BrowserPool
 from browser_pool.process import processes_of
 from browser_pool.spec import LaunchSpec
@@ -161,6 +164,29 @@ async def test_launches_are_paced(root: Path, tmp_path: Path) -> None:
         for launch in launches:
             launch.cancel()
         await asyncio.wait(launches)
+
+
+async def test_no_browser_is_started_that_the_memory_would_not_bear(
+    root: Path, binaries: Binaries, spec: LaunchSpec
+) -> None:
+    available = RESERVE + 2 * BROWSER_COST
+    async with BrowserPool(root, binaries, weigh=lambda: Memory(64 << 30, available)) as pool:
+        before = pool.short_of_memory
+        async with AsyncExitStack() as stack:
+            # Those on their way count as if they held their share already.
+            leases = [stack.enter_async_context(pool.lease(spec)) for _ in range(4)]
+            found = await asyncio.gather(*leases, return_exceptions=True)
+            refused = [error for error in found if isinstance(error, NoRoom)]
+            assert (len(refused), len(pool.browsers)) == (2, 2)
+            assert f"{available >> 20} MiB available" in str(refused[0])
+            available = RESERVE - 1
+            assert (before, pool.short_of_memory) == (False, True)
+            with pytest.raises(NoRoom):
+                await stack.enter_async_context(pool.lease(spec))
+            assert len(entries(root)) == 2
+        available = RESERVE + BROWSER_COST
+        async with pool.lease(spec):
+            pass
 
 
 async def test_a_killed_process_takes_its_browser_along_and_the_next_one_sweeps(

@@ -52,6 +52,17 @@ async def test_what_it_runs_is_there_in_its_directory_and_a_group_of_its_own(dir
     assert process.returncode == -signal.SIGKILL
 
 
+async def test_what_it_says_can_be_cut_under_way(directory: BrowserDirectory) -> None:
+    """It goes on at the new end: a log can be kept small without a hole in it."""
+    go = directory.path / "go"
+    argv = ["/bin/sh", "-c", f"echo one; while [ ! -e {go} ]; do sleep 0.01; done; echo two >&2; exec sleep 1000"]
+    async with chromium(argv, directory, ENVIRONMENT):
+        await eventually("it has spoken", lambda: directory.errors.read_bytes() == b"one\n")
+        os.truncate(directory.errors, 0)
+        go.touch()
+        await eventually("it goes on", lambda: directory.errors.read_bytes() == b"two\n")
+
+
 async def test_the_whole_tree_ends_however_it_clings(directory: BrowserDirectory) -> None:
     before = dead_children()
     orphans, clinging = directory.path / "orphan", directory.path / "clinging"
@@ -141,3 +152,17 @@ async def test_a_program_that_hangs_is_given_up_in_time(directory: BrowserDirect
         with pytest.raises(BrowserFailed, match=r"within 0\.3 s; it said: thinking"):
             await endpoint(process, directory, 0.3)
         assert 0.3 <= time.monotonic() - began < 3
+
+
+async def test_a_browser_ends_even_where_nothing_can_be_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(root: Path) -> list[int]:
+        raise OSError(24, "Too many open files")  # cannot be provoked without starving the test itself
+
+    directory = BrowserDirectory(tmp_path / "b")
+    directory.make()
+    with pytest.raises(OSError, match="Too many open files"):
+        async with chromium(["/bin/sleep", "60"], directory, {"PATH": "/bin"}) as process:
+            monkeypatch.setattr("browser_pool.process.processes_of", exhausted)
+    assert process.returncode is not None

@@ -6,9 +6,8 @@ import gc
 import ipaddress
 import socket
 import ssl
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,11 +18,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from browser_pool.tasks import Start
 from gateway.errors import CloseCode, Farewell
 from gateway.relay.browser_leg import HIGH_WATER, BrowserLeg, dial
 from gateway.relay.client_leg import ClientLeg
 from gateway.relay.commands import Answerable, CloseBrowser, Info, Reconnect, Snapshot, answer
-from gateway.relay.relay import relay
+from gateway.relay.relay import Relays, relaying
 from gateway.web.connect import upgrade
 from tests.fakes.chromium import PATIENCE, FakeChromium, Wire, soon
 
@@ -38,7 +38,7 @@ class Visit:
 
     rewrites = True
 
-    def __init__(self, transport: asyncio.Transport, browser: BrowserLeg) -> None:
+    def __init__(self, transport: asyncio.Transport, browser: BrowserLeg, start: Start) -> None:
         self.transport = transport
         self.browser = browser
         self.evicted: asyncio.Future[Farewell] = asyncio.get_running_loop().create_future()
@@ -48,7 +48,7 @@ class Visit:
         self.failure: BaseException | None = None  # or raised this
         self.saved = asyncio.Event()  # lets snapshots be answered
         self.performed: list[Answerable] = []
-        self._slow: asyncio.Queue[tuple[Snapshot, ClientLeg]] = asyncio.Queue()
+        self._start = start
 
     def leave(self) -> None:
         assert not self.over.is_set()
@@ -68,18 +68,21 @@ class Visit:
                 if command.detach:
                     client.say_goodbye()
             case Snapshot():
-                self._slow.put_nowait((command, client))
+                self._start(self._save(command, client), "snapshot")
+
+    def end(self, kind: object, failure: BaseException | None, traceback: object) -> None:
+        """What the relay leaves last, with why."""
+        self.failure = failure
+        self.over.set()
 
     async def ended(self) -> None:
         """Wait until the relay has returned, or was cancelled."""
         await soon(self.over.wait())
         assert not isinstance(self.failure, Exception), repr(self.failure)
 
-    async def run(self) -> None:
-        while True:
-            command, client = await self._slow.get()
-            await self.saved.wait()
-            client.reply(answer(command, {"version": 1}))
+    async def _save(self, command: Snapshot, client: ClientLeg) -> None:
+        await self.saved.wait()
+        client.reply(answer(command, {"version": 1}))
 
     @property
     def buffered(self) -> int:
@@ -93,6 +96,8 @@ class Rig:
     """A server on `port`; `visits` yields each websocket as it opens."""
 
     fake: FakeChromium
+    relays: Relays
+    stop: Callable[[], Awaitable[None]]  # ends all relays
     runner: web.AppRunner
     tls: ssl.SSLContext | None  # for clients
     port: int = 0
@@ -104,13 +109,11 @@ class Rig:
         accept = upgrade(request)
         leg = await dial(self.fake.port, PATH)
         assert request.transport is not None
-        visit = Visit(request.transport, leg)
+        visit = Visit(request.transport, leg, self.relays.start)
         self.visits.put_nowait(visit)
-        try:
-            await relay(request, accept, leg, visit, evicted=visit.evicted, leave=visit.leave)
-        finally:
-            visit.failure = sys.exception()
-            visit.over.set()
+        async with AsyncExitStack() as held:
+            held.push(visit.end)
+            self.relays.begin(request, accept, leg, visit, evicted=visit.evicted, leave=visit.leave, held=held)
         return web.Response(status=101)
 
     @property
@@ -164,18 +167,19 @@ async def running_rig(fake: FakeChromium, contexts: tuple[ssl.SSLContext, ssl.SS
     server, client = contexts or (None, None)
     app = web.Application()
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-    rig = Rig(fake, runner, client)
-    app.router.add_get("/", rig.handle)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server)
-        await site.start()
-        rig.port = runner.addresses[0][1]
-        yield rig
-    finally:
-        rig.end()
-        fake.end()
-        await runner.cleanup()
+    async with AsyncExitStack() as relays:
+        rig = Rig(fake, await relays.enter_async_context(relaying(patience=0.1)), relays.aclose, runner, client)
+        app.router.add_get("/", rig.handle)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server)
+            await site.start()
+            rig.port = runner.addresses[0][1]
+            yield rig
+        finally:
+            rig.end()
+            fake.end()
+            await runner.cleanup()
 
 
 async def until(true: Callable[[], bool]) -> None:

@@ -216,6 +216,31 @@ async def test_chromiums_own_close_passes_and_is_the_only_one(rig: Rig) -> None:
     await visit.ended()
 
 
+async def test_who_waits_for_an_answer_and_who_does_not_read(plain: Rig) -> None:
+    """What can be told of a leg when Chromium says that it dropped a message."""
+    client, browser, visit = await plain.connect()
+    leg = visit.browser
+    await client.say(b"a question")
+    assert await browser.message() == b"a question"
+    assert leg.waits(0)
+    assert not leg.waits(60), "something was heard within the last minute: the upgrade's answer"
+    await until(lambda: leg.waits(0.2))
+    await browser.say(b"an answer")
+    assert await client.message() == b"an answer"
+    assert not leg.waits(0)
+    assert not leg.stalled
+    sending = asyncio.ensure_future(_send(browser, bytes(1 << 20), 30))
+    await until(lambda: leg.stalled)
+    assert len(await client.messages(30)) == 30
+    await sending
+    await until(lambda: not leg.stalled)
+    browser.drop()
+    client.drop()
+    await visit.ended()
+    assert not leg.waits(0)
+    assert not leg.stalled
+
+
 async def test_a_leg_that_nobody_attached_ends_quietly(fake: FakeChromium) -> None:
     leg: BrowserLeg = await dial(fake.port, PATH)
     browser = await fake.connection()

@@ -6,9 +6,11 @@ import socket
 
 import pytest
 
+from browser_pool.tasks import running
 from gateway.relay import client_leg, relay
 from gateway.relay.browser_leg import HIGH_WATER
 from gateway.relay.commands import Reconnect, Snapshot
+from gateway.relay.frames import LIMIT
 from tests.fakes.chromium import (
     BINARY,
     CLOSE,
@@ -169,21 +171,21 @@ async def test_a_ping_while_a_big_message_streams_is_answered_at_its_end(rig: Ri
 async def test_pings_of_our_own(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay, "PING_PERIOD", 0.02)
     client, browser, _ = await rig.connect()
-    for _ in range(3):
-        assert await client.read() == Frame(PING, b"")
-        await client.send(client.frame(b"", PONG))
-    await client.say(b"x")
-    assert await browser.message() == b"x"
+    async with running(rig.relays.ping(), "pings"):
+        for _ in range(3):
+            assert await client.read() == Frame(PING, b"")
+            await client.send(client.frame(b"", PONG))
+        await client.say(b"x")
+        assert await browser.message() == b"x"
 
 
 UNMASKED = frame(b"{}")
-BIG = 100 << 20
 VIOLATIONS = [
     pytest.param(UNMASKED, 1002, "a client must mask its frames", id="unmasked"),
     pytest.param(b"\x83\x80\0\0\0\0", 1002, "opcode 3 is reserved", id="opcode"),
     pytest.param(b"\xc1\x80\0\0\0\0", 1002, "reserved bits are set: no extension was negotiated", id="compressed"),
     pytest.param(frame(b"x", BINARY, mask=True), 1003, "CDP is text: binary messages are not taken", id="binary"),
-    pytest.param(header(BIG + 1, mask=True), 1009, f"a message holds at most {BIG} bytes", id="too-big"),
+    pytest.param(header(LIMIT + 1, mask=True), 1009, f"a message holds at most {LIMIT} bytes", id="too-big"),
 ]
 
 
@@ -211,6 +213,24 @@ async def test_a_violation_by_one_who_goes_on_sending(rig: Rig, bad: bytes, code
     assert await client.close_frame() == (code, reason)
     client.writer.close()
     browser.drop()
+    await visit.ended()
+
+
+async def test_fragments_that_are_too_much_together(rig: Rig) -> None:
+    """Chromium has got some of them: that socket is of no use any more."""
+    client, browser, visit = await rig.connect()
+    part = bytes(1 << 20)
+    receiving = asyncio.ensure_future(browser.ended())
+    before = memory()
+    try:
+        for number in range(200):
+            await client.send(client.frame(part, CONTINUATION if number else TEXT, fin=False))
+    except ConnectionError:
+        pass  # it is no longer listened to
+    assert await client.close_frame() == (1009, f"a message holds at most {LIMIT} bytes")
+    assert memory() - before < 40 << 20
+    client.writer.close()
+    await receiving
     await visit.ended()
 
 

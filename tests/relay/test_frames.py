@@ -133,11 +133,18 @@ def follow(stream: bytes, cuts: Iterable[int]) -> BrowserFrames:
 
 
 def read(stream: bytes, cuts: Iterable[int] = (), *, limit: int = LIMIT) -> list[Segment]:
-    """Feed in chunks; all segments, with bytes that touch joined."""
+    """Feed in chunks; all segments, with bytes that touch joined. `passes` may save a `feed`, and changes nothing."""
+    cuts = list(cuts)
+    segments = _read(stream, cuts, limit, quick=False)
+    assert _read(stream, cuts, limit, quick=True) == segments
+    return segments
+
+
+def _read(stream: bytes, cuts: Iterable[int], limit: int, *, quick: bool) -> list[Segment]:
     frames = ClientFrames(OURS, limit)
     joined: list[Segment] = []
     for chunk in chunks(stream, cuts):
-        segments = frames.feed(chunk)
+        segments = [chunk] if quick and frames.passes(chunk) else frames.feed(chunk)
         for one, two in pairwise(segments):
             assert not (isinstance(one, bytes) and isinstance(two, bytes)), "one segment would do"
         for segment in segments:
@@ -469,6 +476,48 @@ def test_a_frame_put_in_at_any_offered_place_leaves_the_other_messages_whole(dat
     seen = messages(out, mask=False)
     assert [message for message in seen if message[1] != ours] == messages(stream, mask=False)
     assert sum(message == (TEXT, ours) for message in seen) == offered > 0
+
+
+@pytest.mark.parametrize("size", [2, 125, 126, 300, 65535])
+def test_one_whole_message_of_no_concern_passes(size: int) -> None:
+    frames, message = ClientFrames(OURS), masked(b"x" * size)
+    assert frames.passes(message)
+    assert not frames.passes(message[:-1])
+    assert not frames.passes(message + message[:1])
+    assert frames.passes(message)  # asking changes nothing
+    assert frames.feed(message[:3]) == []
+    assert not frames.passes(message)  # behind the beginning of another
+    assert frames.feed(message[3:]) == [message]
+    assert frames.passes(message)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        masked(b"{Gateway}"),
+        frame(b"unmasked"),
+        masked(b"binary", BINARY),
+        masked(b"pinging", PING),
+        masked(b"\x03\xe8closing", CLOSE),
+        masked(b"fragment", fin=False),
+        masked(b"fragment", CONTINUATION),
+        masked(b"reserved", rsv=4),
+        masked(b"x" * 65536),
+        masked(b"long form", form=127),
+    ],
+)
+def test_nothing_else_passes(other: bytes) -> None:
+    assert not ClientFrames(OURS).passes(other)
+
+
+def test_nothing_passes_between_fragments_nor_behind_the_end_nor_above_the_limit() -> None:
+    message = masked(b"x" * 20)
+    for before in (masked(b"x", fin=False), masked(b"\x03\xe8", CLOSE), masked(b"x", BINARY)):
+        frames = ClientFrames(OURS)
+        frames.feed(before)
+        assert not frames.passes(message)
+    assert ClientFrames(OURS, 20).passes(message)
+    assert not ClientFrames(OURS, 19).passes(message)
 
 
 @settings(max_examples=250, deadline=None)

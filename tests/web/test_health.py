@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import aiohttp
+import pytest
+from websockets.exceptions import InvalidStatus
 
-from tests.inside import ADMIN, inside
+from browser_pool.memory import RESERVE, Memory
+from tests.inside import ADMIN, inside, until
 from tests.session.test_registry import API
 
 
@@ -27,6 +30,7 @@ async def test_health(tmp_path: Path) -> None:
             "queued": 0,
             "maxConcurrent": 1,
             "maxQueued": 0,
+            "warm": 0,
             "reason": "full",
         }
         assert body["pressure"] == expected
@@ -37,6 +41,8 @@ async def test_health(tmp_path: Path) -> None:
             text = await answer.text()
             assert "gateway_browsers_used 1.0" in text
             assert "gateway_browsers_limit 1.0" in text
+            assert 'gateway_leases_total{from="launched"} 1.0' in text
+            assert "gateway_browsers_warm 0.0" in text
             assert number not in text
         await gateway.registry.drain(20)
         async with gateway.http.get("/readyz") as answer:
@@ -51,3 +57,39 @@ async def test_not_ready_without_a_browser(tmp_path: Path) -> None:
         assert (status, body["error"]["code"]) == (503, "browser_failed")
         assert "install-browser" in body["error"]["message"]
         assert gateway.registry.running(ADMIN) == []
+
+
+async def test_a_machine_short_of_memory_takes_no_new_work_and_leaves_the_old_alone(tmp_path: Path) -> None:
+    async with inside(tmp_path) as gateway:
+        there = await gateway.registry.created(API)
+        pool = gateway.registry.means.pool
+        pool._weigh = lambda: Memory(64 << 30, RESERVE - 1)
+        assert (await gateway.call("GET", "/pressure"))[1]["pressure"]["reason"] == "memory"
+        async with gateway.http.get("/active") as answer:
+            assert answer.status == 429
+        async with gateway.http.post("/session", json={}) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
+            error = (await answer.json())["error"]
+            assert error["code"] == "too_many_sessions"
+            assert f"{(RESERVE - 1) >> 20} MiB available" in error["message"]
+        with pytest.raises(InvalidStatus) as refused:
+            await gateway.connect()
+        assert refused.value.response.status_code == 429
+        assert [session.record.id for session in gateway.registry.running(ADMIN)] == [there.record.id]
+        assert there.browser is not None
+        assert not there.browser.gone.is_set()
+        _, body = await gateway.call("GET", "/sessions")
+        assert len(body["sessions"]) == 1  # what was refused has left no trace
+
+
+async def test_browsers_launched_ahead_are_told_of(tmp_path: Path) -> None:
+    async with inside(tmp_path, warm="1") as gateway:
+        await until(lambda: gateway.registry.means.pool.ready is not None, 20)
+        _, body = await gateway.call("GET", "/pressure")
+        assert (body["pressure"]["warm"], body["pressure"]["running"]) == (1, 0)
+        status, facts = await gateway.call("GET", "/json/version")
+        assert (status, facts["Protocol-Version"]) == (200, "1.3")
+        assert not gateway.registry.means.pool.leases  # a look takes nobody's browser
+        await gateway.registry.created(API)
+        async with gateway.http.get("/metrics") as answer:
+            assert 'gateway_leases_total{from="warm"} 1.0' in await answer.text()

@@ -108,6 +108,8 @@ async def test_the_list(tmp_path: Path) -> None:
         ("POST", "/session", b'{"ttl": 0}', (400, "bad_request", "ttl")),
         ("POST", "/session", b'{"ttl": 7776000001}', (400, "bad_request", "ttl")),
         ("POST", "/session", b'{"args": ["--no-sandbox"]}', (400, "flag_refused", "no-sandbox")),
+        ("POST", "/session", b'{"args": ["--load-extension=/etc"]}', (400, "flag_refused", "extensions")),
+        ("POST", "/session", b'{"args": ["--load-extension=some"]}', (400, "flag_refused", "offers no extensions")),
         ("POST", "/session", b'{"url": "file:///etc/passwd"}', (400, "bad_request", "url")),
         ("POST", "/session", b'{"context": {"cookies": [{"name": 1}]}}', (400, "bad_request", "cookies[0]")),
         ("POST", "/session", b'{"proxy": {"server": "p:1", "username": "u"}}', (422, "unsupported", "proxy")),
