@@ -1,17 +1,27 @@
 # make run    set everything up and serve on 127.0.0.1:3000
 # make test   set everything up and run the tests
+# make bench  set everything up and measure, about ten minutes; bench-quick about four
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= python3
+# The distribution's Python is built with optimisations, which a self-made one often is not: a tenth of the relay's CPU.
+PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo /usr/bin/python3 || echo python3)
 
-.PHONY: run test setup setup-test check format clean
+.PHONY: run test bench bench-quick setup setup-test setup-bench check format clean
 
 run: $(VENV)/.browser
 	@exec $(BIN)/cdp-gateway serve $(ARGS)
 
 test: setup-test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest $(ARGS)
+
+# ARGS: relay, sessions, idle (each alone), --check (exit 1 when a goal is missed)
+bench: setup-bench
+	$(BIN)/python -m bench $(ARGS)
+
+bench-quick: setup-bench
+	$(BIN)/python -m bench --quick $(ARGS)
 
 check: setup-test
 	$(BIN)/ruff check .
@@ -54,5 +64,19 @@ $(VENV)/.dev: $(VENV)/.installed
 tests/clients/node_modules/.installed: tests/clients/package-lock.json $(VENV)/.dev
 	@tests/clients/prepare $(CURDIR)/$(BIN)/python
 
+setup-bench: $(VENV)/.browser $(VENV)/.bench
+	@bench/prepare $(CURDIR)/$(BIN)/python
+	@$(MAKE) --no-print-directory bench/clients/node_modules/.installed
+	@bench/browserless-setup $(CURDIR)/$(BIN)/python || true
+
+$(VENV)/.bench: $(VENV)/.installed
+	@echo "installing what the bench needs"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@
+
+bench/clients/node_modules/.installed: bench/clients/package-lock.json
+	@cd bench/clients && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund
+	@touch $@
+
 clean:
-	rm -rf $(VENV) tests/clients/node_modules build *.egg-info .mypy_cache .ruff_cache
+	rm -rf $(VENV) bench/.cache bench/node_modules bench/clients/node_modules tests/clients/node_modules build *.egg-info .mypy_cache .ruff_cache
