@@ -79,6 +79,9 @@ class SessionSpec:
     url: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     source: Source | None = None
+    park: float | None = None  # seconds without a client until its browser is parked; None: never
+    checkpoint: float | None = None  # seconds between two savings while it runs, at least; None: none
+    dialogs: str = "dismiss"  # or accept: what a page is answered when nobody is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +93,19 @@ class Limits:
     reconnect: float
     reconnect_max: float
     ttl: float = 300.0
+    park: float = 5.0
+    checkpoint: float = 10.0
+    checkpoint_least: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """What is remembered of a session, running or not. `incarnation` counts its browsers and fences writes."""
+    """What is remembered of a session, running or not. `incarnation` counts its browsers and fences writes.
+
+    While a driver is connected `keeps` is how many seconds the browser will wait once it has gone; while none is,
+    `until` is the instant at which the wait is over. `secret` is the SHA-256 of what `reconnect` was given as auth.
+    `failures` counts browsers that crashed, hung or could not be started.
+    """
 
     id: SessionId
     spec: SessionSpec
@@ -108,6 +119,11 @@ class SessionRecord:
     connections: int = 0
     snapshot: int | None = None
     snapshot_at: str | None = None  # ISO 8601
+    keeps: float | None = None
+    until: float | None = None
+    parked: bool = False
+    secret: str | None = None
+    failures: int = 0
 
     def amended(
         self, now: float, *, ttl: float | None, keep: float | None, labels: tuple[tuple[str, str], ...] | None

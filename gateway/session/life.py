@@ -63,13 +63,15 @@ class Save(Enum):
 class Terms:
     """The session's own rules. `keep` in seconds; `expires_at` an instant; `survives`: it outlives its browser.
 
-    `saved`: there is a snapshot to come back from.
+    `saved`: there is a snapshot to come back from. `park`: seconds without a client until the browser is parked,
+    None for never.
     """
 
     keep: float
     expires_at: float
     survives: bool
     saved: bool = False
+    park: float | None = None
 
 
 # --- states ---
@@ -77,9 +79,13 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Starting:
-    """A browser is being launched; `waiting` are the seats to admit when it is ready, in order."""
+    """A browser is being launched; `waiting` are the seats to admit when it is ready, in order.
+
+    `until`: it is one that runs already, from an earlier process of ours, and waits no longer than that.
+    """
 
     waiting: tuple[tuple[SeatId, Role], ...] = ()
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +99,12 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Detached:
-    """The browser lives without a driver, `until` at the latest."""
+    """The browser lives without a driver, `until` at the latest; it is `parked`, or will be at `park_at`."""
 
     observers: frozenset[SeatId]
     until: float
+    park_at: float | None = None
+    parked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +214,11 @@ class Renew:
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """Something other than a client on a socket needs the browser: a request for its context, or its targets."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The deadline may have come. Too early or too late makes no difference."""
 
@@ -222,6 +235,7 @@ Event = (
     | BrowserGone
     | BrowserReleased
     | Renew
+    | Use
     | Tick
 )
 
@@ -266,5 +280,15 @@ class Evict:
     words: str
 
 
-Effect = Launch | Release | Admit | Refuse | Evict
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Nobody is there: the browser is to use no processor time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Somebody is there again."""
+
+
+Effect = Launch | Release | Admit | Refuse | Evict | Park | Wake
 Step = tuple[State, tuple[Effect, ...]]

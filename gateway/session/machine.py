@@ -22,11 +22,13 @@ from gateway.session.life import (
     Detach,
     Detached,
     Drain,
+    Effect,
     Ended,
     Event,
     Evict,
     Launch,
     Linger,
+    Park,
     Refuse,
     Release,
     Renew,
@@ -42,6 +44,8 @@ from gateway.session.life import (
     Suspending,
     Terms,
     Tick,
+    Use,
+    Wake,
 )
 
 
@@ -49,7 +53,7 @@ def advance(state: State, event: Event, now: float, terms: Terms) -> Step:
     """The next state and the effects to carry out. Events that mean nothing in a state change nothing."""
     match event:
         case Attach():
-            return _attach(state, event, terms)
+            return _attach(state, event, now, terms)
         case Detach(seat):
             return _detach(state, seat, now, terms)
         case Linger(seat, keep):
@@ -77,6 +81,9 @@ def advance(state: State, event: Event, now: float, terms: Terms) -> Step:
         case Renew():
             if isinstance(state, Detached):
                 return replace(state, until=now + terms.keep), ()
+        case Use():
+            if isinstance(state, Detached):
+                return _awake(state, now, terms)
         case Tick():
             return _tick(state, now, terms)
     return state, ()
@@ -85,8 +92,8 @@ def advance(state: State, event: Event, now: float, terms: Terms) -> Step:
 def deadline(state: State, terms: Terms) -> float | None:
     """The instant at which `state` wants a Tick; None while the browser is being put away, or nothing is left."""
     match state:
-        case Detached(until=until):
-            return min(until, terms.expires_at)
+        case Detached(until=until, park_at=park_at, parked=parked):
+            return min(until, terms.expires_at, *([park_at] if park_at is not None and not parked else []))
         case Starting() | Attached() | Suspended():
             return terms.expires_at
         case Suspending() | Stopping() | Ended():
@@ -106,6 +113,12 @@ def seats(state: State) -> tuple[SeatId, ...]:
 
 def shown(record: SessionRecord, state: State, now: float) -> SessionRecord:
     """`record` as it is to be seen in `state`."""
+    record = replace(
+        record,
+        keeps=state.keep if isinstance(state, Attached) else None,
+        until=state.until if isinstance(state, Detached) else None,
+        parked=isinstance(state, Detached) and state.parked,
+    )
     match state:
         case Starting():
             return replace(record, status=Status.STARTING, reason=None)
@@ -122,7 +135,7 @@ def shown(record: SessionRecord, state: State, now: float) -> SessionRecord:
             return record  # its browser still runs: the new status counts when that is over
 
 
-def _attach(state: State, event: Attach, terms: Terms) -> Step:
+def _attach(state: State, event: Attach, now: float, terms: Terms) -> Step:
     seat, driver = event.seat, event.role is Role.DRIVER
     match state:
         case Starting(waiting) | Suspending(waiting=waiting):
@@ -135,15 +148,19 @@ def _attach(state: State, event: Attach, terms: Terms) -> Step:
                 kept = tuple(entry for entry in waiting if entry[1] is not Role.DRIVER)
                 return replace(state, waiting=(*kept, (seat, event.role))), (Refuse(ahead[0], Code.DRIVER_CONNECTED),)
             return replace(state, waiting=(*waiting, (seat, event.role))), ()
-        case Attached() | Detached() if not driver:
+        case Attached() if not driver:
             return replace(state, observers=state.observers | {seat}), (Admit(seat),)
+        case Detached() if not driver:
+            state, wake = _awake(state, now, terms)
+            return replace(state, observers=state.observers | {seat}), (*wake, Admit(seat))
         case Attached(driver=first):
             if not event.takeover:
                 return state, (Refuse(seat, Code.DRIVER_CONNECTED),)
             evict = Evict(first, CloseCode.TAKEN_OVER, "another client took over")
             return Attached(seat, state.observers, terms.keep), (evict, Admit(seat))
         case Detached():
-            return Attached(seat, state.observers, terms.keep), (Admit(seat),)
+            _, wake = _awake(state, now, terms)
+            return Attached(seat, state.observers, terms.keep), (*wake, Admit(seat))
         case Suspended():
             if not driver:
                 return state, (Refuse(seat, Code.NOT_RUNNING),)
@@ -159,15 +176,23 @@ def _detach(state: State, seat: SeatId, now: float, terms: Terms) -> Step:
             if not left and not terms.survives and terms.keep == 0:
                 # The one client of a standard session gave up: nobody else can know of the browser.
                 return Stopping(Cause.CLIENT_LEFT), (Release(Save.NOTHING),)
-            return Starting(left), ()
+            return replace(state, waiting=left), ()
         case Suspending(waiting=waiting):
             return replace(state, waiting=tuple(entry for entry in waiting if entry[0] != seat)), ()
         case Attached(driver, observers, keep) if driver == seat:
-            alone = Detached(observers, now + keep)
+            alone = _alone(observers, now + keep, now, terms)
             return (alone, ()) if keep > 0 else _put_away(alone, Cause.CLIENT_LEFT, terms)
         case Attached() | Detached() if seat in state.observers:
             return replace(state, observers=state.observers - {seat}), ()
     return state, ()
+
+
+def _alone(observers: frozenset[SeatId], until: float, now: float, terms: Terms) -> Detached:
+    return Detached(observers, until, None if terms.park is None else now + terms.park)
+
+
+def _awake(state: Detached, now: float, terms: Terms) -> tuple[Detached, tuple[Effect, ...]]:
+    return _alone(state.observers, state.until, now, terms), (Wake(),) if state.parked else ()
 
 
 def _stop(state: State, event: Stop, terms: Terms) -> Step:
@@ -224,7 +249,8 @@ def _ready(state: Starting, now: float, terms: Terms) -> Step:
     admitted = tuple(Admit(seat) for seat, _ in state.waiting)
     if drivers:
         return Attached(drivers[0], observers, terms.keep), admitted
-    return Detached(observers, now + terms.keep), admitted
+    until = now + terms.keep if state.until is None else state.until
+    return _alone(observers, until, now, terms), admitted
 
 
 def _launch_failed(state: Starting, terms: Terms) -> Step:
@@ -255,4 +281,8 @@ def _tick(state: State, now: float, terms: Terms) -> Step:
         if terms.survives and state.observers:  # someone looks at it in DevTools
             return replace(state, until=now + max(terms.keep, 1.0)), ()
         return _put_away(state, Cause.UNUSED, terms)
+    if isinstance(state, Detached) and not state.parked and state.park_at is not None and now >= state.park_at:
+        if state.observers:
+            return _alone(state.observers, state.until, now, terms), ()
+        return replace(state, parked=True), (Park(),)
     return state, ()

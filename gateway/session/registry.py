@@ -33,15 +33,27 @@ class Registry:
         self._live: dict[SessionId, Session] = {}
         # Who may bring a remembered session to life, or end it: one at a time.
         self._waking = asyncio.Lock()
+        self._naming = asyncio.Lock()  # who may give a session a name
 
     # --- create ---
 
     async def create(
         self, spec: SessionSpec, context: ContextDocument | None = None, session: SessionId | None = None
     ) -> Session:
-        """A new session whose browser is being launched. `context` is put into it before anyone connects."""
+        """A new session whose browser is being launched. `context` is put into it before anyone connects.
+
+        One with a name begins with the context that was last saved under that name, unless it is given another.
+        """
         self._refuse_while_draining()
-        self._refuse_second(spec.tenant, spec.name)
+        if spec.name is None:
+            return await self._create(spec, context, session)
+        async with self._naming:
+            self._refuse_second(spec.tenant, spec.name)
+            if spec.persist and spec.source is None and context is None:
+                spec = replace(spec, source=await self._last_saved(spec.tenant, spec.name))
+            return await self._create(spec, context, session)
+
+    async def _create(self, spec: SessionSpec, context: ContextDocument | None, session: SessionId | None) -> Session:
         now = time.time()
         record = SessionRecord(session or new_session_id(), spec, Status.STARTING, now, now + spec.ttl)
         if context is not None:
@@ -128,6 +140,18 @@ class Registry:
 
     # --- find ---
 
+    async def named(self, tenant: str, name: str) -> SessionRecord | None:
+        """The session of that name that runs, once it does, else the one that was put away last; None if none is."""
+        for session in tuple(self._live.values()):
+            if (session.record.spec.tenant, session.record.spec.name) == (tenant, name):
+                await session.ready.wait()
+                if session.reachable:
+                    return session.record
+                await session.over.wait()
+        page = await self._store.page(Query(tenant, Status.SUSPENDED, name, limit=1))
+        found = (record.settled(time.time()) for record in page.records)
+        return next((record for record in found if not record.status.ended), None)
+
     async def find(self, principal: Principal, session: SessionId) -> SessionRecord:
         """The record; SESSION_NOT_FOUND (404) also for another tenant's."""
         live = self._live.get(session)
@@ -143,7 +167,7 @@ class Registry:
     async def session(self, principal: Principal, session: SessionId) -> Session:
         """For a driver about to attach: the session, woken if its browser was put away; 410 if it has ended."""
         await self.find(principal, session)
-        async with self._waking:
+        async with self._naming, self._waking:
             if (live := self._live.get(session)) is not None:
                 return live
             record = await self.find(principal, session)
@@ -262,6 +286,12 @@ class Registry:
 
     # --- within ---
 
+    async def _last_saved(self, tenant: str, name: str) -> Source | None:
+        for record in await self._store.saved_as(tenant, name):
+            if versions := await self.means.vault.list(record.id):
+                return Source(record.id, versions[-1].version)
+        return None
+
     def _start(self, record: SessionRecord) -> Session:
         session = Session(record, self.means, self._store)
         self._live[record.id] = session
@@ -293,7 +323,9 @@ class Registry:
         for session in self._live.values():
             if name is not None and (session.record.spec.tenant, session.record.spec.name) == (tenant, name):
                 raise GatewayError(
-                    Code.NAME_IN_USE, f"session {session.record.id} runs under the name {name!r}: stop it first"
+                    Code.NAME_IN_USE,
+                    f"session {session.record.id} runs under the name {name!r}: stop it first, or join it with "
+                    "attach: true",
                 )
 
 

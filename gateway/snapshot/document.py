@@ -3,13 +3,17 @@
     {"version": 1,
      "cookies": [{"name", "value", "domain", "path", "expires", "httpOnly", "secure", "sameSite", ...}],
      "origins": [{"origin", "localStorage": [{"name", "value"}], "indexedDB": [...]}],
-     "tabs": [{"url", "active", "sessionStorage": {ORIGIN: {KEY: VALUE}}}],
+     "tabs": [{"url", "active", "sessionStorage": {ORIGIN: {KEY: VALUE}}, "history": {"index", "entries": [{"url",
+               "title"}]}, "scroll": {"x", "y"}}],
+     "permissions": [{"origin", "name"}],
      "missing": ["words"]}
 
 Cookies have the field names of CDP's Network.Cookie, `expires` in seconds since 1970, -1 for a session cookie.
 A database is {"name", "version", "stores": [{"name", "keyPath", "autoIncrement", "indexes": [{"name", "keyPath",
 "unique", "multiEntry"}], "records": [[KEY, VALUE], ...]}]}, KEY null where the value holds it, both in the encoding
-of `storage.js`. Playwright's storage state is accepted as it is (`playwright.py`).
+of `storage.js`. A tab's history is oldest first, its entry at `index` is the tab's url; `scroll` in CSS pixels.
+Permissions are those that were granted, by the names of CDP's Browser.PermissionDescriptor. Playwright's storage
+state is accepted as it is (`playwright.py`).
 """
 
 from collections.abc import Mapping
@@ -107,16 +111,46 @@ class OriginState:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """A page that a tab has shown, or would show again on going forward."""
+
+    url: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
 class Tab:
-    """An open page; `session_storage` maps the origins of its frames to their items."""
+    """An open page; `session_storage` maps the origins of its frames to their items.
+
+    `history[index]` is the page itself; an empty history is that of a tab which has been nowhere else. `scroll` is
+    the main frame's, in CSS pixels.
+    """
 
     url: str
     active: bool = False
     session_storage: Mapping[str, Mapping[str, str]] | None = None
+    history: tuple[Entry, ...] = ()
+    index: int = 0
+    scroll: tuple[float, float] = (0, 0)
 
     def to_json(self) -> dict[str, Any]:
         items = {origin: dict(pairs) for origin, pairs in (self.session_storage or {}).items()}
-        return {"url": self.url, "active": self.active, "sessionStorage": items}
+        entries = [{"url": entry.url, "title": entry.title} for entry in self.history]
+        return {
+            "url": self.url,
+            "active": self.active,
+            "sessionStorage": items,
+            **({"history": {"index": self.index, "entries": entries}} if entries else {}),
+            **({"scroll": {"x": self.scroll[0], "y": self.scroll[1]}} if self.scroll != (0, 0) else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Permission:
+    """What a site may do: granted to `origin`, under its name in CDP's Browser.PermissionDescriptor."""
+
+    origin: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -129,6 +163,7 @@ class ContextDocument:
     cookies: tuple[Cookie, ...] = ()
     origins: tuple[OriginState, ...] = ()
     tabs: tuple[Tab, ...] = ()
+    permissions: tuple[Permission, ...] = ()
     missing: tuple[str, ...] = ()
     stale: bool = False
 
@@ -138,6 +173,7 @@ class ContextDocument:
             "cookies": [cookie.to_json() for cookie in self.cookies],
             "origins": [origin.to_json() for origin in self.origins],
             "tabs": [tab.to_json() for tab in self.tabs],
+            "permissions": [{"origin": given.origin, "name": given.name} for given in self.permissions],
             "missing": list(self.missing),
             **({"stale": True} if self.stale else {}),
         }
@@ -146,13 +182,14 @@ class ContextDocument:
 def parse(value: object) -> ContextDocument:
     """A caller's JSON (decoded) to a document; raises GatewayError(BAD_REQUEST) naming the path of what is wrong."""
     at = "context"
-    fields = mapping(value, at, "version", "cookies", "origins", "tabs", "missing", "stale")
+    fields = mapping(value, at, "version", "cookies", "origins", "tabs", "permissions", "missing", "stale")
     if fields.get("version", VERSION) != VERSION:
         refuse(f"{at}.version", f"must be {VERSION}")
     document = ContextDocument(
         cookies=each(fields, "cookies", at, cookie),
         origins=each(fields, "origins", at, _origin_state),
         tabs=each(fields, "tabs", at, _tab),
+        permissions=each(fields, "permissions", at, _permission),
         missing=each(fields, "missing", at, string),
         stale=optional(fields, "stale", at, flag) or False,
     )
@@ -251,10 +288,10 @@ def _item(value: object, at: str) -> tuple[str, str]:
 
 
 def _tab(value: object, at: str) -> Tab:
-    fields = mapping(value, at, "url", "active", "sessionStorage")
-    url = string(required(fields, "url", at), f"{at}.url")
-    if ":" not in url:
-        refuse(f"{at}.url", "must be a whole url")
+    fields = mapping(value, at, "url", "active", "sessionStorage", "history", "scroll")
+    url = _url(fields, at)
+    history, index = _history(fields, at, url)
+    scroll = _scroll(fields, at)
     at = f"{at}.sessionStorage"
     storage = mapping(fields.get("sessionStorage") or {}, at)
     items = {
@@ -264,7 +301,45 @@ def _tab(value: object, at: str) -> Tab:
         }
         for origin, pairs in storage.items()
     }
-    return Tab(url, optional(fields, "active", at, flag) or False, items)
+    return Tab(url, optional(fields, "active", at, flag) or False, items, history, index, scroll)
+
+
+def _url(fields: Mapping[str, Any], at: str) -> str:
+    url = string(required(fields, "url", at), f"{at}.url")
+    if ":" not in url:
+        refuse(f"{at}.url", "must be a whole url")
+    return url
+
+
+def _history(fields: Mapping[str, Any], at: str, url: str) -> tuple[tuple[Entry, ...], int]:
+    if fields.get("history") is None:
+        return (), 0
+    at = f"{at}.history"
+    parts = mapping(fields["history"], at, "index", "entries")
+    entries = each(parts, "entries", at, _entry)
+    index = number(required(parts, "index", at), f"{at}.index")
+    if index != int(index) or not 0 <= index < len(entries) or entries[int(index)].url != url:
+        refuse(f"{at}.index", "must be that of the entry with the tab's own url, from 0")
+    return entries, int(index)
+
+
+def _entry(value: object, at: str) -> Entry:
+    fields = mapping(value, at, "url", "title")
+    return Entry(_url(fields, at), optional(fields, "title", at, string) or "")
+
+
+def _scroll(fields: Mapping[str, Any], at: str) -> tuple[float, float]:
+    if fields.get("scroll") is None:
+        return 0, 0
+    at = f"{at}.scroll"
+    parts = mapping(fields["scroll"], at, "x", "y")
+    return number(required(parts, "x", at), f"{at}.x"), number(required(parts, "y", at), f"{at}.y")
+
+
+def _permission(value: object, at: str) -> Permission:
+    fields = mapping(value, at, "origin", "name")
+    origin = _origin(required(fields, "origin", at), f"{at}.origin")
+    return Permission(origin, string(required(fields, "name", at), f"{at}.name"))
 
 
 def _database(value: object, at: str) -> Mapping[str, Any]:

@@ -51,6 +51,9 @@ class Store(Protocol):
     async def running(self) -> list[SessionRecord]:
         """Every record whose status says that it holds a browser."""
 
+    async def saved_as(self, tenant: str, name: str) -> list[SessionRecord]:
+        """A tenant's sessions of that name that have a snapshot, the one with the newest first: a few."""
+
     async def due(self, now: float) -> list[SessionRecord]:
         """Suspended sessions whose time is up at `now`."""
 

@@ -121,6 +121,14 @@ class SqliteStore:
             f"SELECT record FROM sessions WHERE status IN ({','.join('?' * len(RUNNING))})", RUNNING
         )
 
+    async def saved_as(self, tenant: str, name: str) -> list[SessionRecord]:
+        """See Store."""
+        return await self._records(
+            "SELECT record FROM sessions WHERE tenant = ? AND name = ? AND json_extract(record, '$.snapshot') NOT NULL"
+            " ORDER BY json_extract(record, '$.snapshot_at') DESC LIMIT 5",
+            (tenant, name),
+        )
+
     async def due(self, now: float) -> list[SessionRecord]:
         """See Store."""
         return await self._records(

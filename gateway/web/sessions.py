@@ -39,6 +39,24 @@ class Sessions:
         check_query(request, frozenset())
         body = read(SessionBody, await json_body(request), "body")
         spec = session_spec(body, principal.tenant, self._limits)
+        if body.attach:
+            if body.name is None:
+                raise GatewayError(Code.BAD_REQUEST, "body: attach wants the name of the session to join")
+            if (there := await self._registry.named(principal.tenant, body.name)) is not None:
+                return web.json_response(self._shape(request, there))
+        try:
+            return await self._create(request, principal, body, spec)
+        except GatewayError as error:
+            if error.code is not Code.NAME_IN_USE or not body.attach:
+                raise
+            # Another request was faster by a moment.
+            if (there := await self._registry.named(principal.tenant, spec.name or "")) is None:
+                raise
+            return web.json_response(self._shape(request, there))
+
+    async def _create(
+        self, request: web.Request, principal: Principal, body: SessionBody, spec: SessionSpec
+    ) -> web.Response:
         context = None
         if body.context is not None and body.restore is not None:
             raise GatewayError(Code.BAD_REQUEST, "body: context and restore exclude each other")
@@ -269,6 +287,8 @@ def shape(record: SessionRecord, links: Links) -> dict[str, Any]:
         "lastUsedAt": None if record.last_used_at is None else instant(record.last_used_at),
         "endedAt": None if record.ended_at is None else instant(record.ended_at),
         "connections": record.connections,
+        "failures": record.failures,
+        "parked": record.parked,
         "snapshot": None
         if record.snapshot is None or record.snapshot_at is None
         else {"version": record.snapshot, "createdAt": record.snapshot_at},

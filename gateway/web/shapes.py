@@ -111,6 +111,11 @@ class SessionBody(Shape):
     process_keep_alive: Annotated[int, Field(ge=0, strict=True)] | None = None
     persist: bool = True
     name: Name | None = None
+    attach: bool = False
+    park: bool = True
+    park_after: Milliseconds | None = None
+    checkpoint_interval: Milliseconds | None = None
+    dialogs: Literal["dismiss", "accept"] = "dismiss"
     restore: str | RestoreFrom | None = None
     context: dict[str, Any] | None = None
     identity: str | IdentityBody | None = None
@@ -204,7 +209,17 @@ def session_spec(body: SessionBody, tenant: str, limits: Limits) -> SessionSpec:
         name=body.name,
         url=body.url,
         labels=tuple(sorted(body.labels.items())),
+        park=seconds("parkAfter", body.park_after, limits.park, limits.ttl_max) if body.park else None,
+        checkpoint=_checkpoint(body, limits) if body.persist else None,
+        dialogs=body.dialogs,
     )
+
+
+def _checkpoint(body: SessionBody, limits: Limits) -> float:
+    given = seconds("checkpointInterval", body.checkpoint_interval, limits.checkpoint, limits.ttl_max)
+    if given < limits.checkpoint_least:
+        raise GatewayError(Code.BAD_REQUEST, f"checkpointInterval: at least {limits.checkpoint_least * 1000:g} ms")
+    return given
 
 
 def seconds(name: str, given: int | None, default: float, ceiling: float) -> float:

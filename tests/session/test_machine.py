@@ -29,6 +29,7 @@ from gateway.session.life import (
     Evict,
     Launch,
     Linger,
+    Park,
     Refuse,
     Release,
     Renew,
@@ -43,6 +44,8 @@ from gateway.session.life import (
     Suspending,
     Terms,
     Tick,
+    Use,
+    Wake,
 )
 from gateway.session.machine import advance, deadline, seats
 
@@ -51,7 +54,15 @@ STANDARD = Terms(keep=0, expires_at=100, survives=False)
 API = Terms(keep=10, expires_at=100, survives=True)
 BRIEF = Terms(keep=10, expires_at=100, survives=False)
 SAVED = replace(API, saved=True)
-TERMS = {"standard": STANDARD, "api": API, "api-saved": SAVED, "api-not-persisted": BRIEF}
+PARKED = replace(API, park=5)
+TERMS = {
+    "standard": STANDARD,
+    "standard-parked": replace(STANDARD, park=5),
+    "api": API,
+    "api-saved": SAVED,
+    "api-not-persisted": BRIEF,
+    "api-parked": PARKED,
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,7 @@ class World:
     time: int = 0
     stopped: str = "no"  # no, asked, refused
     drained: bool = False
+    parked: bool = False
 
     def client(self, seat: SeatId) -> str:
         return dict(self.clients).get(seat, "never")
@@ -102,7 +114,8 @@ def possible(world: World) -> Iterator[tuple[Event, World]]:
         yield Drain(), replace(world, drained=True)
     yield Tick(), world
     yield Renew(), world
-    for later in (15, 40, 100):
+    yield Use(), world
+    for later in (6, 15, 40, 100):
         if world.time < later:
             yield Tick(), replace(world, time=later)
 
@@ -120,9 +133,17 @@ def carried_out(world: World, effects: tuple[Effect, ...]) -> World:
                     assert save is Save.NOTHING, "nothing can be saved of a browser that never was"
                 if save is Save.CONTEXT:
                     assert world.browser == "up", "a dead browser cannot be asked for its context"
-                world = replace(world, browser="releasing")
+                world = replace(world, browser="releasing", parked=False)
+            case Park():
+                assert world.browser in ("up", "gone"), "no browser to park"
+                assert not world.parked, "parked twice"
+                world = replace(world, parked=True)
+            case Wake():
+                assert world.parked, "awake already"
+                world = replace(world, parked=False)
             case Admit(seat):
                 assert world.browser == "up", "admitted without a browser"
+                assert not world.parked, "admitted to a parked browser"
                 if world.client(seat) == "waiting":
                     world = world.with_client(seat, "admitted")
                 else:
@@ -149,6 +170,8 @@ def check(state: State, world: World, terms: Terms) -> None:
     assert len(admitted - {WATCHER}) <= 1, "two drivers"
     known = {seat for seat, _ in state.waiting} if isinstance(state, Starting | Suspending) else set()
     assert waiting == known, "a client without an answer"
+    assert world.parked == (isinstance(state, Detached) and state.parked)
+    assert not (world.parked and admitted), "somebody looks at a parked browser"
     match state:
         case Starting():
             assert world.browser == "launching"
@@ -308,3 +331,30 @@ def test_somebody_in_devtools_keeps_an_api_session_up() -> None:
 
 def test_new_terms_start_the_wait_anew() -> None:
     assert advance(Detached(frozenset(), until=5), Renew(), 3, API)[0] == Detached(frozenset(), until=13)
+
+
+def test_a_browser_without_a_client_is_parked_until_somebody_comes() -> None:
+    state: State = Attached(ONE, frozenset(), keep=30)
+    state, _ = advance(state, Detach(ONE), 10, PARKED)
+    assert deadline(state, PARKED) == 15
+    assert advance(state, Tick(), 14, PARKED) == (state, ())
+    state, effects = advance(state, Tick(), 15, PARKED)
+    assert effects == (Park(),)
+    assert deadline(state, PARKED) == 40
+    assert advance(state, Attach(TWO), 20, PARKED) == (Attached(TWO, frozenset(), 10), (Wake(), Admit(TWO)))
+    state, effects = advance(state, Use(), 20, PARKED)
+    assert (effects, deadline(state, PARKED)) == ((Wake(),), 25)
+    assert advance(state, Tick(), 25, PARKED)[1] == (Park(),)
+
+
+def test_a_watched_browser_is_not_parked() -> None:
+    state = Detached(frozenset({WATCHER}), until=30, park_at=15)
+    assert advance(state, Tick(), 15, PARKED) == (Detached(frozenset({WATCHER}), until=30, park_at=20), ())
+
+
+def test_an_adopted_browser_has_the_time_that_was_left() -> None:
+    state: State = Starting(until=7)
+    state, _ = advance(state, Attach(ONE), 1, API)
+    left, _ = advance(state, Detach(ONE), 2, API)
+    assert advance(left, BrowserReady(), 3, API)[0] == Detached(frozenset(), until=7)
+    assert advance(state, BrowserReady(), 3, API)[0] == Attached(ONE, frozenset(), 10)

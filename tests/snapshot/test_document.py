@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import Code, GatewayError
-from gateway.snapshot.document import ContextDocument, Cookie, OriginState, PartitionKey, Tab, origin_of, parse
+from gateway.snapshot.document import ContextDocument, Cookie, Entry, OriginState, PartitionKey, Tab, origin_of, parse
 
 STORE = {"name": "s", "keyPath": ["a", "b"], "autoIncrement": False, "indexes": [], "records": [[None, {"a": 1}]]}
 FULL: dict[str, Any] = {
@@ -34,7 +34,22 @@ FULL: dict[str, Any] = {
             "indexedDB": [{"name": "db", "version": 2, "stores": [STORE]}],
         }
     ],
-    "tabs": [{"url": "https://x.test:8443/p#f", "active": True, "sessionStorage": {"https://x.test:8443": {"k": "v"}}}],
+    "tabs": [
+        {
+            "url": "https://x.test:8443/p#f",
+            "active": True,
+            "sessionStorage": {"https://x.test:8443": {"k": "v"}},
+            "history": {
+                "index": 1,
+                "entries": [
+                    {"url": "https://x.test/", "title": "Before"},
+                    {"url": "https://x.test:8443/p#f", "title": ""},
+                ],
+            },
+            "scroll": {"x": 0, "y": 250.5},
+        }
+    ],
+    "permissions": [{"origin": "https://x.test", "name": "geolocation"}],
     "missing": ["words"],
 }
 
@@ -44,7 +59,9 @@ def test_the_native_format_round_trips() -> None:
     assert document.to_json() == FULL
     assert parse(json.loads(json.dumps(document.to_json()))) == document
     assert document.cookies[0].partition_key == PartitionKey("https://y.test", True)
-    assert document.tabs == (Tab("https://x.test:8443/p#f", True, {"https://x.test:8443": {"k": "v"}}),)
+    history = (Entry("https://x.test/", "Before"), Entry("https://x.test:8443/p#f"))
+    storage = {"https://x.test:8443": {"k": "v"}}
+    assert document.tabs == (Tab("https://x.test:8443/p#f", True, storage, history, 1, (0, 250.5)),)
 
 
 def test_an_empty_document_and_nulls_are_fine() -> None:
