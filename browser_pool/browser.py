@@ -3,17 +3,21 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
+
+from browser_pool import note as notes
 from browser_pool.binary import Binaries
 from browser_pool.command_line import command_line, plain_user_agent
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone, open_devtools
 from browser_pool.errors import BrowserFailed
+from browser_pool.note import Note
 from browser_pool.process import chromium, endpoint, environment
 from browser_pool.profile import BrowserDirectory
 from browser_pool.spec import LaunchSpec, Mode
@@ -21,9 +25,13 @@ from browser_pool.stderr import STDERR_WATCH
 from browser_pool.tasks import running, to_the_end
 
 START_TIMEOUT = 30.0  # seconds; a launch takes 0.1 on an idle machine
+NOTE_PERIOD = 1.0  # seconds between two writes of a note, as pages come and go
 CLOSE_TIMEOUT = 10.0  # seconds for Chromium to write its profile before it is ended
 
-Fill = Callable[[Path], Coroutine[Any, Any, None]]
+log = structlog.get_logger()
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+Fill = Callable[[Path], Coroutine[Any, Any, Work | None]]
 
 
 @dataclass(eq=False)
@@ -44,6 +52,10 @@ class Browser:
     # Called when Chromium has dropped a message to one of its DevTools sockets, with the seconds since then: its
     # sender will never be answered. More than 256 MiB would have waited there. Who leases the browser sets it.
     on_drop: Callable[[float], None] | None = None
+    # What a later process reads of it: `own` writes it, `noted` keeps it up and takes it away.
+    note: Note | None = None
+    _noting: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     @property
     def guid(self) -> str:
@@ -55,17 +67,62 @@ class Browser:
         if method in ("Target.targetCreated", "Target.targetInfoChanged"):
             info = params["targetInfo"]
             if info["type"] == "page":
+                before = len(self.pages) + len(self.visited)
                 self.pages[info["targetId"]] = info["url"]
                 parts = urlsplit(info["url"])
                 if parts.scheme in ("http", "https"):
                     self.visited.add(f"{parts.scheme}://{parts.netloc}")
-        elif method == "Target.targetDestroyed":
-            self.pages.pop(params["targetId"], None)
+                if len(self.pages) + len(self.visited) > before:
+                    self._changed.set()
+        elif method == "Target.targetDestroyed" and self.pages.pop(params["targetId"], None) is not None:
+            self._changed.set()
 
     def dropped(self, seconds: float) -> None:
         """Chromium dropped a message so long ago: tell whom it may concern."""
         if self.on_drop is not None:
             self.on_drop(seconds)
+
+    async def annotate(self, about: Mapping[str, Any]) -> None:
+        """Keep `about` (JSON, no secrets) in its note, for a process that adopts it; nothing where it has no owner.
+
+        Raises OSError: then the note is as it was.
+        """
+        async with self._noting:
+            if self.note is not None:
+                await self._write(replace(self.note, about=dict(about)))
+
+    async def own(self, note: Note) -> None:
+        """From now on it is somebody's. Raises OSError."""
+        async with self._noting:
+            await self._write(note)
+
+    @asynccontextmanager
+    async def noted(self) -> AsyncIterator[None]:
+        """Its note follows its pages for this block, then goes: whatever happens afterwards, nobody adopts it."""
+        try:
+            async with running(self._keep_note(), "browser-note"):
+                yield
+        finally:
+            async with self._noting:
+                self.note = None
+                await to_the_end(asyncio.to_thread(notes.erase, self.directory))
+
+    async def _keep_note(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                async with self._noting:
+                    if self.note is not None:
+                        await self._write(self.note)
+            except OSError as error:  # a full disk: the one before still says where it is
+                log.warning("note_not_written", directory=self.directory.path.name, error=str(error))
+            await asyncio.sleep(NOTE_PERIOD)
+
+    async def _write(self, note: Note) -> None:
+        note = replace(note, pages=tuple(self.pages), visited=tuple(sorted(self.visited)))
+        await to_the_end(asyncio.to_thread(note.write, self.directory))
+        self.note = note
 
     async def targets(self) -> list[dict[str, Any]]:
         """Its targets (Target.getTargets); none if it does not answer."""
@@ -102,12 +159,19 @@ class Browser:
 
 @asynccontextmanager
 async def launched(
-    spec: LaunchSpec, path: Path, binaries: Binaries, *, fill: Fill | None = None, extensions: Path | None = None
+    spec: LaunchSpec,
+    path: Path,
+    binaries: Binaries,
+    *,
+    fill: Fill | None = None,
+    extensions: Path | None = None,
+    tied: bool = True,
 ) -> AsyncIterator[Browser]:
     """Start a browser in the new directory `path`, and leave neither process nor directory behind.
 
-    `fill(profile)` may put a saved profile in place before the start; `extensions` is the operator's directory of
-    them. Raises BrowserFailed.
+    `fill(profile)` may put a saved profile in place before the start, and return what still is to be done while
+    Chromium starts; `extensions` is the operator's directory of them; `tied` as in `process.chromium`. Raises
+    BrowserFailed.
     """
     binary = binaries.path(spec.mode)
     agent = plain_user_agent(await binaries.version(binary)) if spec.stealth and not spec.user_agent else None
@@ -116,8 +180,10 @@ async def launched(
         stack.push_async_callback(_remove, directory)
         try:
             await to_the_end(asyncio.to_thread(directory.make))
-            if fill is not None:
-                await to_the_end(fill(directory.profile))  # its threads write on when it is cancelled
+            rest = None
+            if fill is not None and (more := await to_the_end(fill(directory.profile))) is not None:
+                # Its threads write on when it is cancelled.
+                rest = await stack.enter_async_context(running(to_the_end(more()), "browser-fill"))
             await to_the_end(asyncio.to_thread(directory.prepare))
         except OSError as error:
             raise BrowserFailed(f"the browser's directory cannot be prepared: {error}") from error
@@ -130,7 +196,8 @@ async def launched(
             user_agent=agent,
             extensions=extensions,
         )
-        process = await stack.enter_async_context(chromium(argv, directory, environment(directory, spec.timezone)))
+        env = environment(directory, spec.timezone)
+        process = await stack.enter_async_context(chromium(argv, directory, env, tied=tied))
         port, where = await endpoint(process, directory, START_TIMEOUT)
         try:
             devtools = await stack.enter_async_context(open_devtools(f"ws://127.0.0.1:{port}{where}"))
@@ -138,8 +205,12 @@ async def launched(
             browser = Browser(directory, spec.mode, port, where, process.pid, devtools, version)
             await _follow_pages(browser)
             stack.enter_context(devtools.listening(browser.follow))
+            if rest is not None:
+                await rest
         except (DevToolsError, DevToolsGone) as error:
             raise BrowserFailed(f"Chromium started but its DevTools do not answer: {error}") from error
+        except OSError as error:
+            raise BrowserFailed(f"the browser's directory cannot be prepared: {error}") from error
         stack.enter_context(STDERR_WATCH.watching(directory.errors, browser.dropped))
         await stack.enter_async_context(running(_watch(process, browser), "browser-watch"))
         yield browser

@@ -11,3 +11,7 @@ class BrowserMissing(BrowserFailed):
 
 class NoRoom(BrowserFailed):
     """The machine's memory takes no further browser."""
+
+
+class RootInUse(Exception):
+    """Another process has its browsers in the directory that a pool was given."""

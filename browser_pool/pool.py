@@ -8,20 +8,24 @@ would not bear.
 import asyncio
 import os
 import secrets
-import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from browser_pool import adopt, procfs
+from browser_pool.adopt import Left
 from browser_pool.binary import Binaries
 from browser_pool.browser import Browser, Fill, launched
-from browser_pool.errors import NoRoom
+from browser_pool.errors import BrowserFailed, NoRoom
+from browser_pool.hold import Guard, held
 from browser_pool.memory import Memory, memory
-from browser_pool.process import become_subreaper, processes_of
+from browser_pool.note import Note
+from browser_pool.process import become_subreaper, end_left
 from browser_pool.profile import BrowserDirectory
 from browser_pool.spec import LaunchSpec
+from browser_pool.tasks import to_the_end
 from browser_pool.warm import WarmSet
 
 LAUNCHES_PER_CORE = 2
@@ -31,7 +35,11 @@ class BrowserPool:
     """All browsers of this process. Enter it once: `async with BrowserPool(root, binaries) as pool`.
 
     `warm` is the most browsers that are ever launched ahead; `extensions` the operator's directory of extensions;
-    `weigh` says what memory there is.
+    `weigh` says what memory there is. `outlive` is for how many seconds a browser that has an owner waits for the
+    next process after ours was killed; with 0 all of them end with us.
+
+    What an earlier process left, and may be wanted, is in `left`, by owner: to be `adopted` where it is alive, else
+    `salvaged`; `forsake()` ends the rest.
     """
 
     def __init__(
@@ -42,11 +50,16 @@ class BrowserPool:
         warm: int = 0,
         extensions: Path | None = None,
         weigh: Callable[[], Memory] = memory,
+        outlive: float = 0.0,
     ) -> None:
-        self.root = root
+        self.root = root.resolve()  # as another process names it, which looks for it on command lines
         self.binaries = binaries
         self.browsers: set[Browser] = set()  # leased ones
-        self.leases: Counter[str] = Counter()  # since the start, by where the browser came from: warm or launched
+        # Since the start, by where the browser came from: warm, launched or adopted.
+        self.leases: Counter[str] = Counter()
+        self.left: dict[str, Left] = {}  # by owner
+        self.guard: Guard | None = None
+        self.outlive = outlive
         self.warm = WarmSet(warm, self._launched, self._room)
         self._extensions = extensions
         self._weigh = weigh
@@ -56,21 +69,42 @@ class BrowserPool:
 
     async def __aenter__(self) -> Self:
         become_subreaper()
-        await asyncio.to_thread(self.sweep)
-        if self.warm.limit:
-            await self._stack.enter_async_context(self.warm.keeping())
+        async with AsyncExitStack() as stack:
+            lock = await stack.enter_async_context(held(self.root))
+            await to_the_end(asyncio.to_thread(self.sweep))
+            if self.outlive:
+                self.guard = Guard(self.root, lock, self.outlive)
+                await stack.enter_async_context(self.guard.watching())
+            if self.warm.limit:
+                await stack.enter_async_context(self.warm.keeping())
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *error: object) -> None:
         if self.browsers:
             raise RuntimeError(f"{len(self.browsers)} browsers are still leased")
-        await self._stack.aclose()
+        try:
+            if error[0] is None:
+                await self.forsake()
+            elif self.left:  # a start that failed: the next one may still come for what is left
+                await self._leave()
+        finally:
+            await self._stack.aclose()
 
     @asynccontextmanager
-    async def lease(self, spec: LaunchSpec, *, fill: Fill | None = None) -> AsyncIterator[Browser]:
+    async def lease(
+        self,
+        spec: LaunchSpec,
+        *,
+        fill: Fill | None = None,
+        owner: str | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> AsyncIterator[Browser]:
         """A browser for this block alone, ready in a moment if one was launched ahead.
 
-        `fill` puts a saved profile in place, which takes a new process. Raises BrowserFailed, NoRoom among it.
+        `fill` puts a saved profile in place, which takes a new process. With an `owner` a later process finds the
+        browser, or its profile, in `left` if this one is killed, and `about` (JSON, no secrets) with it, which
+        `Browser.annotate` changes. Raises BrowserFailed, NoRoom among it.
         """
         async with AsyncExitStack() as stack:
             async with self.warm.leasing(spec):
@@ -79,10 +113,56 @@ class BrowserPool:
                 origin = "launched" if browser is None else "warm"
                 if browser is None:
                     browser = await stack.enter_async_context(self._launched(spec, fill, self._launches))
+                if owner is not None:
+                    await self._owned(browser, owner, spec, about or {})
+                    await stack.enter_async_context(browser.noted())
                 self.leases[origin] += 1
             self.browsers.add(browser)
             stack.callback(self.browsers.discard, browser)
             yield browser
+
+    @asynccontextmanager
+    async def adopted(self, owner: str) -> AsyncIterator[Browser]:
+        """The browser in `left` that is `owner`'s, with its pages as they are, for this block: then as with a lease.
+
+        Never refused for want of memory: it has its own already. Raises KeyError if there is none, BrowserFailed if it
+        has ended or does not answer: then what it wrote can still be `salvaged`.
+        """
+        left = self.left.pop(owner)
+        async with AsyncExitStack() as stack:
+            try:
+                if not left.alive:
+                    raise BrowserFailed("the browser that was left has ended")
+                browser = await stack.enter_async_context(adopt.adopted(left))
+            except BaseException as error:  # a cancel, too: it is still there
+                self.left[owner] = adopt.dead(left) if isinstance(error, BrowserFailed) else left
+                raise
+            self.leases["adopted"] += 1
+            self.browsers.add(browser)
+            stack.callback(self.browsers.discard, browser)
+            yield browser
+
+    @asynccontextmanager
+    async def salvaged(self, owner: str) -> AsyncIterator[BrowserDirectory]:
+        """The directory of `owner`'s browser in `left`, which is ended if need be; removed at the end of the block.
+
+        Raises KeyError if there is none.
+        """
+        left = self.left.pop(owner)
+        async with AsyncExitStack() as stack:
+            try:
+                directory = await stack.enter_async_context(adopt.salvaged(left))
+            except BaseException:  # a cancel: it is still there
+                self.left[owner] = left
+                raise
+            yield directory
+
+    async def forsake(self) -> None:
+        """End and remove all that is still in `left`: nobody wants it. Raises OSError."""
+        unwanted = [left.tree for left in self.left.values()]
+        self.left.clear()
+        if unwanted:
+            await to_the_end(asyncio.to_thread(adopt.removed, unwanted))
 
     @property
     def short_of_memory(self) -> bool:
@@ -95,16 +175,24 @@ class BrowserPool:
         return next(iter(self.warm.ready_for(LaunchSpec())), None)
 
     def sweep(self) -> int:
-        """End browsers and remove directories that an earlier process left here; returns how many directories."""
+        """Look at what an earlier process left here: what has an owner is put into `left`, the rest is ended and
+        removed. Returns how many directories were. Blocking; raises OSError.
+        """
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        left = [entry for entry in self.root.iterdir() if entry.is_dir()]
-        if left:
-            for pid in processes_of(self.root):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        for entry in left:
-            BrowserDirectory(entry).remove()
-        return len(left)
+        self.left, unwanted = adopt.found(self.root)
+        adopt.removed(unwanted)
+        return len(unwanted)
+
+    async def _owned(self, browser: Browser, owner: str, spec: LaunchSpec, about: Mapping[str, Any]) -> None:
+        """Note whose it is. Raises BrowserFailed: one that could not be found again is worth nothing."""
+        main = procfs.seen(browser.pid)
+        if main is None:
+            raise BrowserFailed("Chromium ended as soon as it had started")
+        note = Note(owner, main.pid, main.start, procfs.boot_id(), browser.port, browser.path, spec, dict(about))
+        try:
+            await browser.own(note)
+        except OSError as error:
+            raise BrowserFailed(f"the note of whose the browser is cannot be written: {error}") from error
 
     @asynccontextmanager
     async def _launched(
@@ -118,11 +206,24 @@ class BrowserPool:
                 async with turn or nullcontext():
                     place = self.root / secrets.token_hex(6)
                     browser = await stack.enter_async_context(
-                        launched(spec, place, self.binaries, fill=fill, extensions=self._extensions)
+                        launched(
+                            spec,
+                            place,
+                            self.binaries,
+                            fill=fill,
+                            extensions=self._extensions,
+                            tied=not self.outlive,
+                        )
                     )
             finally:
                 self._starting -= 1
             yield browser
+
+    async def _leave(self) -> None:
+        if self.guard is not None:
+            self.guard.leave()
+        else:
+            await to_the_end(asyncio.to_thread(end_left, [left.tree for left in self.left.values()]))
 
     def _room(self) -> int:
         return self._weigh().room(self._starting)

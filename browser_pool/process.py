@@ -9,14 +9,17 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from browser_pool import confine
 from browser_pool.errors import BrowserFailed
+from browser_pool.procfs import Tree, end, processes_of
 from browser_pool.profile import BrowserDirectory
 from browser_pool.tasks import to_the_end
+
+__all__ = ["become_subreaper", "chromium", "end_left", "end_tree", "endpoint", "environment", "processes_of"]
 
 PR_SET_CHILD_SUBREAPER = 36
 POLL = 0.01  # seconds between looks at DevToolsActivePort: Chromium has no other way to tell
@@ -59,9 +62,12 @@ def environment(directory: BrowserDirectory, timezone: str | None) -> dict[str, 
 
 @asynccontextmanager
 async def chromium(
-    argv: Sequence[str], directory: BrowserDirectory, env: Mapping[str, str]
+    argv: Sequence[str], directory: BrowserDirectory, env: Mapping[str, str], *, tied: bool = True
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run it while the block lasts; at the end none of its processes is left."""
+    """Run it while the block lasts; at the end none of its processes is left.
+
+    If `tied` it ends with this process even where the block is not left: when this is killed.
+    """
     with directory.errors.open("ab") as errors:  # appended to, so that it can be made shorter under way
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -69,7 +75,7 @@ async def chromium(
             "-S",
             str(Path(confine.__file__)),
             str(os.getpid()),
-            "--",
+            "--" if tied else confine.OUTLIVE,
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=errors,
@@ -101,14 +107,22 @@ def _end(group: int, strays: list[int]) -> None:
     for pid in strays:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    for child in strays:
-        with suppress(ChildProcessError):  # it was in the group, or process 1 reaps it
-            os.waitpid(child, 0)
+    _reap(strays)
     with suppress(ChildProcessError):  # raised when no child of the group is left
         while True:
             os.waitpid(-group, 0)
-    for child in _dead_handlers():
-        with suppress(ChildProcessError):  # another browser's end was faster
+    _reap(_dead_handlers())
+
+
+def end_left(trees: list[Tree]) -> None:
+    """End browsers that an earlier process started, for certain: their whole trees. Blocking."""
+    _reap(end(trees))
+    _reap(_dead_handlers())
+
+
+def _reap(ended: Iterable[int]) -> None:
+    for child in ended:
+        with suppress(ChildProcessError):  # its group, another browser's end or process 1 was faster
             os.waitpid(child, 0)
 
 
@@ -121,18 +135,6 @@ def _dead_handlers() -> list[int]:
                 _, _, rest = Path(f"/proc/{child}/stat").read_text().partition("(chrome_crashpad")
                 if rest.rpartition(")")[2].split()[:1] == ["Z"]:
                     found.append(int(child))
-    return found
-
-
-def processes_of(root: Path) -> list[int]:
-    """Processes of this user with a path under `root` as an option's value on their command line."""
-    marker = b"=" + os.fsencode(root) + b"/"
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):  # it ended while we looked, or is not ours to read
-                if marker in (entry / "cmdline").read_bytes() and entry.stat().st_uid == os.geteuid():
-                    found.append(int(entry.name))
     return found
 
 

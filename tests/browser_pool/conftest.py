@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from browser_pool.binary import Binaries
+from browser_pool.hold import guards_of
 from browser_pool.pool import BrowserPool
 from browser_pool.spec import LaunchSpec, Mode
 from tests.browser_pool.seen import dead_children, processes_under
@@ -34,6 +35,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
     root.mkdir()
     yield root
     assert processes_under(root) == []
+    assert guards_of(root) == []
     assert list(root.iterdir()) == []
     assert dead_children() <= before
 

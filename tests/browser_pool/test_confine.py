@@ -1,18 +1,24 @@
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+import pytest
+
 from browser_pool import confine
-from tests.browser_pool.seen import alive, children, reaped
+from tests.browser_pool.seen import alive, children, command_line_of, reaped
 from tests.journeys.running import eventually
 
 PREFIX = (sys.executable, "-I", "-S", str(Path(confine.__file__)))
 
 
-def confined(*argv: str, parent: int | None = None, **rest: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    words = (*PREFIX, str(parent or os.getpid()), "--", *argv)
+def confined(
+    *argv: str, parent: int | None = None, separator: str = "--", **rest: dict[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    words = (*PREFIX, str(parent or os.getpid()), separator, *argv)
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=30, env=rest.get("env"))
 
 
@@ -37,8 +43,10 @@ def test_as_root_no_privileges_can_be_gained() -> None:
     assert f"NoNewPrivs:\t{int(os.geteuid() == 0)}\n" in status
 
 
-def test_without_its_parent_it_does_not_start() -> None:
-    done = confined("/bin/echo", "started", parent=1)
+@pytest.mark.parametrize("separator", ["--", confine.OUTLIVE])
+def test_without_its_parent_it_does_not_start(separator: str) -> None:
+    assert confined("/bin/echo", "started", separator=separator).stdout == "started\n"
+    done = confined("/bin/echo", "started", parent=1, separator=separator)
     assert (done.returncode, done.stdout) == (1, "")
 
 
@@ -48,10 +56,12 @@ def test_a_program_that_is_not_there_is_named() -> None:
     assert "/no/such/chromium: No such file or directory" in done.stderr
 
 
-async def test_it_ends_when_its_parent_is_killed() -> None:
+@pytest.mark.parametrize("separator", ["--", confine.OUTLIVE])
+async def test_only_one_that_is_tied_ends_when_its_parent_is_killed(separator: str) -> None:
     code = (
         "import os, subprocess, sys\n"
-        "child = subprocess.Popen([*sys.argv[1:], str(os.getpid()), '--', '/bin/sleep', '1000'])\n"
+        "words = [*sys.argv[1:], str(os.getpid()), '" + separator + "', '/bin/sleep', '1000']\n"
+        "child = subprocess.Popen(words, stdout=2)\n"
         "print(child.pid, flush=True)\n"
         "child.wait()\n"
     )
@@ -59,8 +69,12 @@ async def test_it_ends_when_its_parent_is_killed() -> None:
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", code, *PREFIX, stdout=asyncio.subprocess.PIPE)
     assert parent.stdout is not None
     child = int(await parent.stdout.readline())
-    await eventually("it has become the program", lambda: "/bin/sleep\0" in Path(f"/proc/{child}/cmdline").read_text())
+    await eventually("it has become the program", lambda: command_line_of(child)[0] == "/bin/sleep")
     parent.kill()
     await parent.wait()
+    if separator == confine.OUTLIVE:
+        await eventually("it is an orphan", lambda: psutil.Process(child).ppid() != parent.pid)
+        assert alive(child)
+        os.kill(child, signal.SIGKILL)
     await eventually("it has ended", lambda: not alive(child))
     await reaped(before)

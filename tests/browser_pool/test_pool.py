@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from browser_pool.binary import Binaries
-from browser_pool.errors import NoRoom
+from browser_pool.errors import BrowserFailed, NoRoom
 from browser_pool.memory import BROWSER_COST, RESERVE, Memory
+from browser_pool.note import Note
 from browser_pool.pool import BrowserPool
 from browser_pool.process import processes_of
 from browser_pool.spec import LaunchSpec
@@ -231,6 +232,51 @@ async def test_a_sweep_ends_browsers_that_outlived_their_owner(
     assert entries(root) == []
     await eventually("no process of the browser is left", lambda: not processes_under(root))
     await reaped(before)
+
+
+async def test_one_with_an_owner_has_a_note_as_long_as_it_is_leased(root: Path, binaries: Binaries) -> None:
+    async with BrowserPool(root, binaries, warm=1, outlive=60) as pool:
+        await eventually("one is ready", lambda: pool.warm.ready, 10)
+        (ready,) = pool.warm.ready
+        assert Note.read(ready.directory) is None
+        async with pool.lease(LaunchSpec(), owner="s-1", about={"for": 1}) as browser:
+            assert browser is ready
+            note = Note.read(browser.directory)
+            assert note is not None
+            assert (note.owner, note.pid, note.port, note.path) == ("s-1", browser.pid, browser.port, browser.path)
+            assert (note.about, note.pages) == ({"for": 1}, tuple(browser.pages))
+            assert note.runs(browser.directory)
+            await browser.annotate({"for": 2})
+            changed = Note.read(browser.directory)
+            assert changed is not None
+            assert changed.about == {"for": 2}
+            # A full disk, as far as a note is concerned: the one before stays.
+            (browser.directory.path / "note.json.new").mkdir()
+            with pytest.raises(OSError, match=r"note\.json\.new"):
+                await browser.annotate({"for": 3})
+            assert Note.read(browser.directory) == changed == browser.note
+            directory = browser.directory
+        assert not directory.path.exists()
+
+
+async def test_one_whose_note_cannot_be_written_is_not_handed_out(pool: BrowserPool, spec: LaunchSpec) -> None:
+    async def hinder(profile: Path) -> None:
+        (profile.parent / "note.json.new").mkdir()
+
+    async def lease() -> None:
+        async with pool.lease(spec, fill=hinder, owner="s-1"):
+            pass
+
+    with pytest.raises(BrowserFailed, match="note"):
+        await lease()
+    assert entries(pool.root) == []
+    assert pool.browsers == set()
+
+
+async def test_one_without_an_owner_has_no_note(pool: BrowserPool, spec: LaunchSpec) -> None:
+    async with pool.lease(spec) as browser:
+        await browser.annotate({"for": "nobody"})
+        assert Note.read(browser.directory) is None
 
 
 async def test_a_sweep_of_nothing_makes_the_root_for_its_owner_alone(tmp_path: Path, binaries: Binaries) -> None:
