@@ -140,8 +140,12 @@ class Config:
     reconnect_default: float = setting(duration, 60.0, "how long `reconnect` keeps a browser if it does not say")
     reconnect_max: float = setting(duration, 3600.0, "the longest that `reconnect` can ask for")
     process_keep_alive: float = setting(duration, 30.0, "how long an API session's browser waits for a client")
-    checkpoint_interval: float = setting(duration, 10.0, "how often a running session is saved", later=True)
-    park_after: float = setting(duration, 5.0, "when a browser without a client is frozen", later=True)
+    checkpoint_interval: float = setting(duration, 10.0, "how often a session that changes is saved while it runs")
+    park_after: float = setting(duration, 5.0, "when a browser without a client is parked")
+    adopt_timeout: float = setting(
+        duration, 300.0, "how long browsers wait for the next gateway when this one is killed; 0: they end with it"
+    )
+    snapshot_versions: int = setting(count, 10, "how many snapshots of a session are kept")
     retention: float = setting(duration, 90 * 86400.0, "how long records and snapshots of ended sessions are kept")
     encryption_key: tuple[bytes, ...] = setting(keys, (), "keys that seal snapshots at rest, newest first")
     confinement: str = setting(one_of("auto", "required", "off"), "auto", "confinement of browsers", later=True)
@@ -198,6 +202,10 @@ def _check(config: Config) -> None:
         raise ConfigError("confinement: required cannot be met: this version does not confine browsers yet")
     if config.extensions is not None and "," in str(config.extensions):
         raise ConfigError("extensions: a path without a comma is wanted, which Chromium takes for the next one")
+    if config.snapshot_versions == 0:
+        raise ConfigError("snapshot_versions: at least 1 is wanted")
+    if config.checkpoint_interval < 1:
+        raise ConfigError("checkpoint_interval: at least 1s is wanted")
     if config.max_sessions == 0:
         raise ConfigError("max_sessions: at least 1 is wanted")
 

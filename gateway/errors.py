@@ -27,6 +27,7 @@ class Code(Enum):
     NAME_IN_USE = ("name_in_use", 409)
     NOTHING_SAVED = ("nothing_saved", 409)
     NOT_RUNNING = ("not_running", 409)
+    FENCED = ("fenced", 409)
     SESSION_ENDED = ("session_ended", 410)
     BODY_TOO_LARGE = ("body_too_large", 413)
     UNSUPPORTED = ("unsupported", 422)

@@ -34,6 +34,7 @@ from gateway.web.door import Door
 
 log = structlog.get_logger()
 SHUTDOWN = 5.0  # seconds for requests under way once all sessions are over
+GOODBYE = 0.2  # seconds for the last answers to leave when another gateway follows
 
 
 class DataDirectoryInUse(RuntimeError):
@@ -82,9 +83,11 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
         keep=config.process_keep_alive,
         reconnect=config.reconnect_default,
         reconnect_max=config.reconnect_max,
+        park=config.park_after,
+        checkpoint=config.checkpoint_interval,
     )
     access = Access(known.token, known.key)
-    vault = Vault(directory / "snapshots", Sealer(config.encryption_key))
+    vault = Vault(directory / "snapshots", Sealer(config.encryption_key), keep=config.snapshot_versions)
     # Browsers launched ahead take memory like any other.
     most = config.max_sessions or max(1, memory().browsers - config.warm)
     slots = Slots(most, config.queue_length, config.queue_timeout)
@@ -94,7 +97,13 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
         store = await stack.enter_async_context(open_store(directory / "gateway.sqlite"))
         binaries = Binaries(config.browser)
         pool = await stack.enter_async_context(
-            BrowserPool(directory / "browsers", binaries, warm=config.warm, extensions=config.extensions)
+            BrowserPool(
+                directory / "browsers",
+                binaries,
+                warm=config.warm,
+                extensions=config.extensions,
+                outlive=config.adopt_timeout,
+            )
         )
         registry = await stack.enter_async_context(
             open_registry(store, Means(pool, slots, vault), drain_timeout=config.drain_timeout)
@@ -106,7 +115,7 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
         relays = await stack.enter_async_context(relaying())
         door = Door(access, config.external_url, config.allowed_origins)
         app = build_app(
-            registry, relays, door, limits, http, external_url=config.external_url, max_body=config.max_body
+            registry, relays, door, limits, http, store, external_url=config.external_url, max_body=config.max_body
         )
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN)
         await runner.setup()
@@ -138,20 +147,28 @@ def _port(runner: web.AppRunner) -> int:
 
 
 async def serve(config: Config, known: Secrets, ready: Callable[[int], None]) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal ends at once. `ready` is called with the port."""
+    """Serve until SIGTERM or SIGINT; a second signal ends at once. `ready` is called with the port.
+
+    SIGUSR2 hands over: the browsers run on for the next gateway on this data directory, which adopts them.
+    """
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[str] = loop.create_future()
 
     def stopping(name: str) -> None:
         if stop.done():
             log.warning("stopped_at_once", signal=name)
-            os._exit(1)  # the kernel ends the browsers with us; the next start removes what they leave
+            os._exit(1)  # browsers that nobody adopts are ended by their guard
         stop.set_result(name)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
         loop.add_signal_handler(number, stopping, number.name)
     async with started(config, known) as (registry, port):
         log.info("serving", host=config.host, port=port, max_sessions=registry.means.slots.limit)
         ready(port)
-        log.info("stopping", signal=await stop)
+        name = await stop
+        log.info("stopping", signal=name)
+        if name == "SIGUSR2" and config.adopt_timeout:
+            log.info("handed_over", browsers=await registry.hand_over(config.drain_timeout))
+            await asyncio.sleep(GOODBYE)
+            os._exit(0)  # leaving the block would end the browsers
     log.info("stopped")

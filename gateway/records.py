@@ -7,7 +7,7 @@ milliseconds of them.
 import os
 import re
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NewType
 
@@ -66,6 +66,23 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a browser says it is, to every page and for every client; None is as the browser is by itself.
+
+    `viewport` is in CSS pixels, `geolocation` latitude and longitude in degrees and the accuracy in metres.
+    `extra_headers` may hold secrets, so they are no part of its text.
+    """
+
+    user_agent: str | None = None
+    locale: str | None = None
+    timezone: str | None = None
+    viewport: tuple[int, int] | None = None
+    device_scale_factor: float | None = None
+    geolocation: tuple[float, float, float] | None = None
+    extra_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SessionSpec:
     """What was asked for. `keep` is how long the browser waits for a client, `ttl` the session's whole life."""
 
@@ -82,6 +99,7 @@ class SessionSpec:
     park: float | None = None  # seconds without a client until its browser is parked; None: never
     checkpoint: float | None = None  # seconds between two savings while it runs, at least; None: none
     dialogs: str = "dismiss"  # or accept: what a page is answered when nobody is there
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ class Inside:
 @asynccontextmanager
 async def inside(directory: Path, **settings: str) -> AsyncIterator[Inside]:
     """Serve in this process while the block lasts."""
-    config = load({"data_dir": str(directory), "port": "0", "token": TOKEN, "warm": "0", **settings}, {}, None)
+    usual = {"data_dir": str(directory), "port": "0", "token": TOKEN, "warm": "0", "adopt_timeout": "0"}
+    config = load({**usual, **settings}, {}, None)
     known: Secrets = prepare(config)
     async with started(config, known) as (registry, port):
         base = f"http://127.0.0.1:{port}"

@@ -16,6 +16,7 @@ ORDER = (
     "gateway.log",
     "gateway.relay",
     "gateway.store",
+    "gateway.identity",
     "gateway.snapshot",
     "gateway.tenancy",
     "gateway.session",

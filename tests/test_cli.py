@@ -198,10 +198,12 @@ def test_a_setting_that_is_not_in_force_is_told(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        done = once("serve", "--port", str(taken.getsockname()[1]), "--data-dir", str(tmp_path), "--park-after", "3s")
+        done = once(
+            "serve", "--port", str(taken.getsockname()[1]), "--data-dir", str(tmp_path), "--egress-allow", "a.test"
+        )
     assert done.returncode == 1
     assert '"event": "setting_not_in_force"' in done.stderr
-    assert '"setting": "park_after"' in done.stderr
+    assert '"setting": "egress_allow"' in done.stderr
 
 
 def test_an_unusable_record_file_is_told_in_words(tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ TAKEN: dict[str, tuple[str, object]] = {
     "process_keep_alive": ("0", 0.0),
     "checkpoint_interval": ("1m", 60.0),
     "park_after": ("250ms", 0.25),
+    "adopt_timeout": ("0", 0.0),
+    "snapshot_versions": ("3", 3),
     "retention": ("1.5h", 5400.0),
     "encryption_key": (f"{KEY}, {OTHER_KEY}", (bytes(range(32)), bytes(32))),
     "confinement": ("off", "off"),
@@ -88,6 +90,8 @@ REFUSED = [
     ("token", "x" * 513),
     ("no_auth", "perhaps"),
     ("max_sessions", "0"),
+    ("snapshot_versions", "0"),
+    ("checkpoint_interval", "100ms"),
     ("max_sessions", "many"),
     ("queue_timeout", "soon"),
     ("queue_timeout", "-5s"),
@@ -182,8 +186,8 @@ def test_a_directory_of_extensions_with_a_comma_is_refused() -> None:
 
 
 def test_what_is_not_in_force_yet_is_told_when_it_was_set() -> None:
-    config = load({"park_after": "7s", "redis_url": "redis://r", "max_sessions": "2"}, {}, None)
-    assert config.not_in_force() == ["park_after", "redis_url"]
+    config = load({"node_timeout": "7s", "redis_url": "redis://r", "max_sessions": "2"}, {}, None)
+    assert config.not_in_force() == ["redis_url", "node_timeout"]
     assert load({"warm": str(Config.warm)}, {}, None).not_in_force() == []
 
 

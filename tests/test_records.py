@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from browser_pool.spec import LaunchSpec
-from gateway.records import Kind, SessionRecord, SessionSpec, Status, is_session_id, new_session_id
+from gateway.records import Identity, Kind, SessionRecord, SessionSpec, Status, is_session_id, new_session_id
 
 SPEC = SessionSpec("tenant", Kind.API, LaunchSpec(), ttl=60, keep=10)
 RECORD = SessionRecord(new_session_id(), SPEC, Status.SUSPENDED, created_at=1000, expires_at=1060)
@@ -39,3 +39,9 @@ def test_a_suspended_session_expires_by_itself() -> None:
 def test_others_are_ended_by_whoever_runs_them(status: Status) -> None:
     record = replace(RECORD, status=status)
     assert record.settled(5000) == record
+
+
+def test_the_secrets_of_an_identity_are_no_part_of_its_text() -> None:
+    identity = Identity(user_agent="Agent", extra_headers=(("Authorization", "s3cret"),))
+    assert "Agent" in repr(replace(RECORD, spec=replace(SPEC, identity=identity)))
+    assert "s3cret" not in repr(replace(RECORD, spec=replace(SPEC, identity=identity)))

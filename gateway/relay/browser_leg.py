@@ -9,9 +9,10 @@ import socket
 import struct
 from base64 import b64encode
 from os import urandom
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from gateway.relay.frames import BrowserFrames
+from gateway.relay.frames import BrowserFrames, encode_masked
+from gateway.relay.replies import Replies, question
 
 if TYPE_CHECKING:
     from gateway.relay.client_leg import ClientLeg
@@ -44,6 +45,11 @@ class BrowserLeg(asyncio.Protocol):
         self._waiting: list[bytes] = []  # frames of ours for the next message boundary
         self.queued = 0  # their bytes
         self._finishing = False  # the last of them is a Close
+        # What Chromium needs to have a whole message of what its client sent last, before anything else may be said;
+        # None: too much of it is missing.
+        self.unfinished: bytes | None = b""
+        self._questions: dict[int, asyncio.Future[dict[str, Any] | None]] = {}
+        self._replies: Replies | None = None  # while there are questions
 
     def attach(self, client: "ClientLeg") -> None:
         """Everything from now on, and what came before, goes to `client`."""
@@ -81,14 +87,35 @@ class BrowserLeg(asyncio.Protocol):
         elif self.gone.done():
             self._mute(False)
 
+    def ask(
+        self, method: str, params: dict[str, Any] | None = None, session: str | None = None
+    ) -> "asyncio.Future[dict[str, Any] | None]":
+        """A command of ours on the client's connection; its `result`, None for an error or where there is no answer.
+
+        The client must stand between two messages, or have gone. It sees nothing of it.
+        """
+        number, message = question(method, params or {}, session)
+        answer: asyncio.Future[dict[str, Any] | None] = asyncio.get_running_loop().create_future()
+        if self.gone.done() or self.transport.is_closing() or self.unfinished is None:
+            answer.set_result(None)
+            return answer
+        if self.unfinished:
+            self.transport.write(self.unfinished)
+            self.unfinished = b""
+        if self._replies is None:
+            self._replies = Replies(self._frames)
+        self._questions[number] = answer
+        self.transport.write(encode_masked(message))
+        return answer
+
     def cut(self) -> None:
         """Pass nothing on any more, wherever the client is in a message."""
         self._mute(False)
 
-    def detach(self, *, torn: bool) -> None:
-        """Leave, behind all that the client sent; `gone` will tell. `torn`: its last message is incomplete, so drop."""
+    def detach(self) -> None:
+        """Leave, behind all that the client sent; `gone` will tell. Behind half a message nothing can be said."""
         self.cut()
-        if torn:
+        if self.unfinished != b"":
             self.abort()
         elif not self.transport.is_closing():
             # Not just the end of the stream: closing a socket with unread input resets the connection, and
@@ -137,6 +164,10 @@ class BrowserLeg(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        if self._replies is not None:
+            data = self._without_answers(self._replies, data)
+            if not data:
+                return
         client = self._client
         if client is None:
             self._keep(data)
@@ -162,6 +193,9 @@ class BrowserLeg(asyncio.Protocol):
             self.head.set_result(b"")
         if not self.gone.done():
             self.gone.set_result(None)
+        for answer in self._questions.values():
+            if not answer.done():
+                answer.set_result(None)
         if self._client is not None:
             self._client.browser_lost()
         if self._finishing and self._client is not None:
@@ -170,6 +204,18 @@ class BrowserLeg(asyncio.Protocol):
             if said:
                 self._client.write(self._waiting[-1])
             self._mute(said)
+
+    def _without_answers(self, replies: Replies, data: bytes) -> bytes:
+        """`data` without the answers to our questions, which are told."""
+        data, found = replies.feed(data)
+        for message in found:
+            answer = self._questions.pop(message["id"], None)
+            if answer is not None and not answer.done():  # who asked may have given up
+                answer.set_result(message.get("result"))
+        if not self._questions:
+            self._replies = None
+            data += replies.rest()
+        return data
 
     def _with_ours(self, data: bytes, at: int) -> bytes:
         """`data` with what waits put in at the boundary `at`, if there is one, and cut there if that is a Close."""
@@ -196,7 +242,8 @@ class BrowserLeg(asyncio.Protocol):
 
     def _keep(self, data: bytes) -> None:
         if self.finished.done():
-            return  # nobody wants it
+            self._frames.feed(data)  # nobody wants it; but an answer of ours may stand behind it
+            return
         self._early += data
         if not self.head.done() and b"\r\n\r\n" in self._early:
             head, _, self._early = self._early.partition(b"\r\n\r\n")

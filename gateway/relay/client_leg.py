@@ -6,7 +6,9 @@ commands of ours are shown to `Commands`.
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from aiohttp import web
@@ -22,12 +24,14 @@ from gateway.relay.frames import (
     ClientFrames,
     Command,
     Control,
+    Segment,
     Violation,
     encode,
     encode_close,
     encode_masked,
     parse_close,
 )
+from gateway.relay.overrides import Override
 
 CLOSE_TIMEOUT = 3.0  # seconds for the client to read our Close and answer it
 BOUNDARY_TIMEOUT = 1.0  # seconds for a frame under way to its end, before a Close is said
@@ -42,6 +46,12 @@ class Commands(Protocol):
 
     def perform(self, command: Answerable, client: "ClientLeg") -> None:
         """Answer with `client.reply`, now or later."""
+
+    def note(self, override: Override, client: "ClientLeg") -> bool:
+        """The client sets something. True: it shall wait, and all behind it, until `client.go_on()`."""
+
+    def parting(self, browser: BrowserLeg) -> AbstractAsyncContextManager[None]:
+        """Around the end of the connection to Chromium, which the client is done with, by whatever road it went."""
 
 
 class ClientLeg(asyncio.Protocol):
@@ -61,11 +71,12 @@ class ClientLeg(asyncio.Protocol):
         self._commands = commands
         self._leave = leave
         self._frames = ClientFrames(CONCERNS)
-        self._passes = self._frames.passes
+        self._passes: Callable[[bytes], bool] = self._frames.passes
         self._held: set[str] = set()
+        self._backlog: deque[Segment] = deque()  # not empty: what waits until `go_on`, the one that it is for first
+        self._waiting = 0  # its bytes, or a few more
         self._stalled = False
         self._closing = False
-        self._torn = False  # when closing began: whether Chromium was left with an incomplete message
         self._violated = False
         transport.set_write_buffer_limits(HIGH_WATER)
 
@@ -105,18 +116,41 @@ class ClientLeg(asyncio.Protocol):
             if not self._held and not self._transport.is_closing():
                 self._transport.resume_reading()
 
+    def go_on(self) -> None:
+        """What had to be done before a command of the client's could reach Chromium is done."""
+        if self._closing or not self._backlog:
+            return
+        waited, self._backlog = self._backlog, deque()
+        self._passes = self._frames.passes
+        self._forward(_bytes(waited.popleft()))
+        while waited:
+            self._take(waited.popleft())
+            if self._backlog:  # another that must wait
+                self._backlog.extend(waited)
+                return
+        self._waiting = 0
+        self.free("override")
+
     def browser_lost(self) -> None:
         """Chromium's end is gone: what the client still says is read, to see its end, and dropped."""
         self._forward = _discard
         self.free("browser")
 
-    async def close(self, farewell: Farewell) -> None:
-        """End in good order (RFC 6455 section 7.1): our Close, unless one went out, then the client's."""
+    @property
+    def browser(self) -> BrowserLeg:
+        """The other side."""
+        return self._browser
+
+    async def finish(self, farewell: Farewell) -> None:
+        """Say what there is to say last: our Close, unless one went out. Nothing reaches the client after it."""
         self._stop()
+        self._browser.finish(encode_close(farewell.close, farewell.words))
+        await asyncio.wait([self._browser.finished], timeout=BOUNDARY_TIMEOUT)
+        self._browser.cut()
+
+    async def close(self) -> None:
+        """End in good order (RFC 6455 section 7.1), once `finish` is through: wait for the client's Close."""
         browser = self._browser
-        browser.finish(encode_close(farewell.close, farewell.words))
-        await asyncio.wait([browser.finished], timeout=BOUNDARY_TIMEOUT)
-        browser.detach(torn=self._torn)
         # Reading on until the client's own Close: closing with unread input would reset the connection,
         # and the client would never see why.
         self._held.clear()
@@ -150,14 +184,13 @@ class ClientLeg(asyncio.Protocol):
             self._forward(data)
             return
         for segment in self._frames.feed(data):
-            if isinstance(segment, bytes):
-                self._forward(segment)
-            elif isinstance(segment, Command):
-                self._command(segment)
-            elif isinstance(segment, Control):
-                self._control(segment)
+            if self._backlog and isinstance(segment, bytes | Command):
+                self._backlog.append(segment)
+                self._waiting += len(_bytes(segment))
+                if self._waiting > HIGH_WATER:  # until then it is read: its end shall be seen at once
+                    self.hold("override")
             else:
-                self._violation(segment)
+                self._take(segment)
 
     def pause_writing(self) -> None:
         """The client does not keep up: read no more from Chromium."""
@@ -183,11 +216,37 @@ class ClientLeg(asyncio.Protocol):
         if not self._lost.done():
             self._lost.set_result(None)
 
+    def _take(self, segment: Segment) -> None:
+        if isinstance(segment, bytes):
+            self._forward(segment)
+        elif isinstance(segment, Command):
+            self._command(segment)
+        elif isinstance(segment, Control):
+            self._control(segment)
+        else:
+            self._violation(segment)
+
+    def _wait(self, segment: Command) -> None:
+        """Let it and all that follows wait for `go_on`."""
+        self._backlog.append(segment)
+        self._passes = _never
+
+    def _hurry(self) -> None:
+        """Let nothing wait any more: this is the end."""
+        waited, self._backlog = self._backlog, deque()
+        if waited:
+            self._forward(_bytes(waited.popleft()))
+        while waited:
+            self._take(waited.popleft())
+            if self._backlog:  # it would wait
+                self._forward(_bytes(self._backlog.pop()))
+
     def _stop(self) -> None:
         """Pass nothing on to Chromium any more."""
+        self._hurry()
         if not self._closing:
             self._closing = True
-            self._torn = self._frames.torn
+            self._browser.unfinished = self._frames.completion()
             self._forward = _discard
 
     def _end(self) -> None:
@@ -215,8 +274,10 @@ class ClientLeg(asyncio.Protocol):
             self.reply(refuse(own, own.code, own.message))
         elif isinstance(own, Rewrite):
             self._forward(encode_masked(own.payload) if self._commands.rewrites else segment.frame)
-        elif own is None:
+        elif own is None or (isinstance(own, Override) and not self._commands.note(own, self)):
             self._forward(segment.frame)
+        elif isinstance(own, Override):
+            self._wait(segment)
         else:
             self._commands.perform(own, self)
 
@@ -233,6 +294,17 @@ class ClientLeg(asyncio.Protocol):
         self._violated = True
         self._browser.finish(encode_close(segment.code, segment.reason))
         self._end()
+
+
+def _bytes(segment: Segment) -> bytes:
+    """What waited, as it came: control frames never wait."""
+    assert isinstance(segment, bytes | Command)
+    return segment if isinstance(segment, bytes) else segment.frame
+
+
+def _never(data: bytes) -> bool:
+    """In place of the short way, while something waits."""
+    return False
 
 
 def _discard(data: bytes) -> None:

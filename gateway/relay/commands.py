@@ -2,6 +2,7 @@
 
 The domain `Gateway` (alias `Browserless`) never reaches Chromium. `Browser.close` has a meaning of its own
 here, and `Target.createBrowserContext` is changed on its way, so that what a client made outlives its socket.
+What it sets for its pages is noted (`overrides.py`).
 `relay.py` does what these nouns say; `frames.py` finds the frames that are worth a look.
 """
 
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.relay.overrides import RECORDED, Override
+
 INVALID_PARAMS = -32602
 NOT_FOUND = -32601
 REFUSED = -32000
@@ -20,7 +23,11 @@ AUTH_LIMIT = 256  # characters
 
 # Searched in every small message, so cheap rather than exact: a method name in a parameter matches as well, one
 # written with JSON escapes does not. It is a convenience of the protocol, not a security boundary.
-CONCERNS = re.compile(rb'"(?:Gateway\.|Browserless\.|Browser\.close"|Target\.createBrowserContext")')
+CONCERNS = re.compile(
+    rb'"(?:Gateway\.|Browser(?:less\.|\.(?:close"|grantP|setPerm|resetPerm|setDown))|Target\.createBrowserContext"'
+    rb'|Emulation\.|Network\.set|Page\.(?:enable"|addScriptTo|removeScriptTo|setBypassCSP|(?:set|clear)[DG]e)'
+    rb"|Security\.setIgnore)"
+)
 
 Params = dict[str, Any]
 
@@ -81,7 +88,7 @@ class Reject:
 
 
 Answerable = Reconnect | Info | Snapshot | CloseBrowser
-Own = Answerable | Rewrite | Reject
+Own = Answerable | Rewrite | Reject | Override
 
 
 def recognise(payload: bytes) -> Own | None:
@@ -112,6 +119,8 @@ def recognise(payload: bytes) -> Own | None:
         return None
     if method == "Browser.close":
         return CloseBrowser(number, session)
+    if method in RECORDED:
+        return Override(session, method, params, len(payload))
     if method == "Target.createBrowserContext" and params.get("disposeOnDetach") is True:
         kept = message | {"params": params | {"disposeOnDetach": False}}
         return Rewrite(_dump(kept))

@@ -18,6 +18,10 @@ except ImportError:  # no wheel for this platform: the same in Python
     from websockets.utils import apply_mask
 
 HOLD = 64 * 1024  # client frames with a payload up to this are held until whole and never half forwarded
+# Init scripts are held up to a size that libraries have. What a frame is, its first bytes say.
+HOLD_SCRIPT = 4 << 20
+SCRIPT = b'"Page.addScriptToEvaluateOnNewDocument"'
+PEEK = 200
 # What Chromium takes in one message: 100 MiB with the frame's header. Above it drops the connection without a word
 # (net/server/http_connection.cc, ReadIOBuffer).
 LIMIT = 100 * 1024 * 1024 - 14
@@ -27,6 +31,7 @@ NO_CODE = 1005  # stands for a Close without a body; never on the wire (RFC 6455
 
 _FIN = 0x80
 _MASKED = 0x80
+_LAST_FRAGMENT = b"\x80\x81\0\0\0\0\0"  # a client's: a zero byte, masked with zeros
 _WHOLE_TEXT = _FIN | TEXT  # the first byte of nearly every frame that CDP makes
 
 
@@ -93,6 +98,11 @@ class BrowserFrames:
         """Inside a frame or its header: not even a control frame may be put in."""
         return bool(self._left or self._partial)
 
+    @property
+    def rest(self) -> tuple[int, bytes]:
+        """Bytes to the end of the frame under way, and the part of its header that there is, if that is not whole."""
+        return self._left, self._partial
+
     def _finish_header(self, data: bytes) -> int:
         """Complete the partial header; where in `data` its frame ends, or -1 when it is still partial."""
         head = self._partial + data[:10]
@@ -144,8 +154,9 @@ Segment = bytes | Command | Control | Violation
 class ClientFrames:
     """The masked stream from the client to Chromium.
 
-    `concerns` is searched in the payload of each whole text frame of at most HOLD bytes: what it does not find
-    is passed on unseen. `limit` is the largest message in bytes, the sum of its fragments.
+    `concerns` is searched in the payload of each whole text frame of at most HOLD bytes, and of init scripts up to
+    HOLD_SCRIPT: what it does not find is passed on unseen. `limit` is the largest message in bytes, the sum of its
+    fragments.
     """
 
     __slots__ = ("_concerns", "_fragmented", "_held", "_idle", "_left", "_limit", "_message", "_need", "_over")
@@ -219,11 +230,17 @@ class ClientFrames:
             if self._message + length > self._limit:
                 return self._end(segments, data[start:at], self._too_big(length))
             end = body + length
-            if end > size and length <= HOLD:
+            held = length <= HOLD
+            if not held and length <= HOLD_SCRIPT and head == _WHOLE_TEXT:
+                if size - body < PEEK:
+                    need = body - at + PEEK
+                    break
+                held = SCRIPT in apply_mask(data[body : body + PEEK], data[body - 4 : body])
+            if end > size and held:
                 need = end - at
                 break
             if head == _WHOLE_TEXT:
-                if length <= HOLD:
+                if held:
                     payload = apply_mask(data[body:end], data[body - 4 : body])
                     if self._concerns(payload):
                         if at > start:
@@ -255,6 +272,15 @@ class ClientFrames:
     def torn(self) -> bool:
         """Chromium has got a part of a message: on its socket nothing but the rest may follow."""
         return self._left > 0 or self._fragmented
+
+    def completion(self, most: int = 1 << 20) -> bytes | None:
+        """What makes a whole message of the part that Chromium has got, none that it could understand.
+
+        Empty if there is no such part; None for more than `most` bytes.
+        """
+        if self._left > most:
+            return None
+        return bytes(self._left) + (_LAST_FRAGMENT if self._fragmented else b"")
 
     def _judge(self, head: int, second: int) -> Violation | None:
         """What a frame's first two bytes have against it (RFC 6455 sections 5.1, 5.2, 5.4, 5.5)."""

@@ -53,7 +53,7 @@ class Relays:
         except BaseException:  # whatever it was, Chromium's side has no client now
             browser.abort()
             raise
-        self.start(self._relay(client, browser, evicted, held.pop_all()), "relay")
+        self.start(self._relay(client, browser, commands, evicted, held.pop_all()), "relay")
 
     async def ping(self) -> None:
         """Keep the way to every client open."""
@@ -63,15 +63,22 @@ class Relays:
                 client.ping()
 
     async def _relay(
-        self, client: ClientLeg, browser: BrowserLeg, evicted: "asyncio.Future[Farewell]", held: AsyncExitStack
+        self,
+        client: ClientLeg,
+        browser: BrowserLeg,
+        commands: Commands,
+        evicted: "asyncio.Future[Farewell]",
+        held: AsyncExitStack,
     ) -> None:
         self._clients.add(client)
         try:
             async with held:
                 try:
                     await _first(client.over, browser.gone, evicted)
-                    await client.close(await _farewell(client, browser, evicted))
-                    await _first(browser.gone, timeout=DELIVERY)
+                    await client.finish(await _farewell(client, browser, evicted))
+                    async with asyncio.TaskGroup() as leaving:  # neither side waits for the other
+                        leaving.create_task(client.close())
+                        leaving.create_task(_part(browser, commands))
                 finally:
                     self._clients.discard(client)
                     browser.abort()
@@ -88,6 +95,14 @@ async def relaying(patience: float = PATIENCE) -> AsyncIterator[Relays]:
         relays = Relays(start)
         async with running(relays.ping(), "pings"):
             yield relays
+
+
+async def _part(browser: BrowserLeg, commands: Commands) -> None:
+    """Leave Chromium, once all is taken over that shall stay in force without this connection."""
+    async with commands.parting(browser):
+        browser.detach()
+        await _first(browser.gone, timeout=DELIVERY)
+        browser.abort()
 
 
 async def _farewell(client: ClientLeg, browser: BrowserLeg, evicted: "asyncio.Future[Farewell]") -> Farewell:

@@ -3,14 +3,17 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 
 from browser_pool.tasks import Start
 from gateway import __version__
 from gateway.errors import GatewayError
 from gateway.records import Limits
+from gateway.relay.browser_leg import BrowserLeg
 from gateway.relay.client_leg import ClientLeg
 from gateway.relay.commands import REFUSED, Answerable, CloseBrowser, Info, Reconnect, Snapshot, answer, refuse
+from gateway.relay.overrides import Override
 from gateway.session.life import Role
 from gateway.session.seat import Seat
 from gateway.session.session import Session
@@ -36,6 +39,8 @@ class SessionCommands:
         self._start = start
         self._snapshots = 0  # under way
         self._turn = asyncio.Lock()
+        # What a debugging client sets ends with it, too.
+        self._driving = session.holder.turn() if session.holder is not None and seat.role is Role.DRIVER else None
 
     def perform(self, command: Answerable, client: ClientLeg) -> None:
         """Answer at once, or begin what takes its time."""
@@ -53,6 +58,16 @@ class SessionCommands:
                     self._start(self._snapshot(command, client), "snapshot")
                 else:
                     client.reply(refuse(command, REFUSED, "earlier snapshots are still being saved"))
+
+    def note(self, override: Override, client: ClientLeg) -> bool:
+        """Remember what the driver sets; True if it must wait for what is held."""
+        if override.method.startswith("Browser."):  # permissions
+            self._session.stirred()
+        return self._driving is not None and self._driving.note(override, client)
+
+    def parting(self, browser: BrowserLeg) -> AbstractAsyncContextManager[None]:
+        """Hold what the driver has set."""
+        return nullcontext() if self._driving is None else self._driving.parting(browser)
 
     async def _snapshot(self, command: Snapshot, client: ClientLeg) -> None:
         """Save one after the other; a client that has gone meanwhile gets its snapshot and no answer."""

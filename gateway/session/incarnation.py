@@ -9,16 +9,17 @@ from pathlib import Path
 
 import structlog
 
-from browser_pool.browser import Browser
+from browser_pool.browser import Browser, Work
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone
 from browser_pool.errors import BrowserFailed, NoRoom
 from browser_pool.extensions import ExtensionRefused
 from browser_pool.pool import BrowserPool
 from browser_pool.spec import Mode
 from gateway.errors import Code, GatewayError
+from gateway.identity.keeper import keeping
 from gateway.records import SessionRecord, Source
-from gateway.session.life import Cause, Save
-from gateway.snapshot.capture import capture
+from gateway.session.life import Cause
+from gateway.session.source import readable
 from gateway.snapshot.document import ContextDocument, Tab
 from gateway.snapshot.restore import restore
 from gateway.snapshot.vault import SnapshotInfo, Vault
@@ -36,29 +37,36 @@ class Means:
     vault: Vault
 
 
-def source_of(record: SessionRecord) -> Source | None:
-    """What a new browser of this session starts from: its own last snapshot, else what it was made from."""
-    if record.snapshot is not None:
-        return Source(record.id, record.snapshot)
-    return record.spec.source
-
-
 @asynccontextmanager
-async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Browser]:
-    """A browser with the session's context in it, for this block. Raises GatewayError."""
-    source, launch, filled = source_of(record), record.spec.launch, False
-    document = await means.vault.load_document(source.session, source.version) if source is not None else None
+async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[tuple[Browser, ContextDocument]]:
+    """A browser with the session's context in it, for this block, and what is known of that. Raises GatewayError."""
+    source, launch, filled = await readable(record, means.vault), record.spec.launch, False
+    profiled = source is not None and await _has_profile(source, launch.mode, means.vault)
+    # What origins have stored is in the profile: reading it from the document as well would take as long again.
+    stored = not profiled
+    document = await means.vault.load_document(source.session, source.version, storage=stored) if source else None
+    if source is not None and profiled and document is not None and document.overlay:
+        document = await means.vault.load_document(source.session, source.version)
 
-    async def unpack(profile: Path) -> None:
+    async def unpack(profile: Path) -> Work:
         nonlocal filled
         assert source is not None
-        filled = await means.vault.unpack_profile(source.session, source.version, profile)
+        session, version = source.session, source.version
+        filled = await means.vault.unpack_profile(session, version, profile, late=False)
+
+        async def rest() -> None:
+            await means.vault.unpack_profile(session, version, profile, late=True)
+
+        return rest
 
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(means.slots.taken())
         try:
-            fill = unpack if source is not None and await _has_profile(source, launch.mode, means.vault) else None
-            browser = await stack.enter_async_context(means.pool.lease(launch, fill=fill))
+            if record.spec.persist:
+                await means.vault.claim(record.id, record.incarnation)
+            lease = means.pool.lease(launch, fill=unpack if profiled else None, owner=record.id)
+            browser = await stack.enter_async_context(lease)
+            await stack.enter_async_context(keeping(browser.devtools, record.spec.identity))
             if document is not None:
                 for lost in await restore(browser.devtools, document, storage=not filled):
                     log.warning("not_restored", session=record.id, what=lost)
@@ -71,7 +79,51 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Brows
             raise GatewayError(Code.TOO_MANY_SESSIONS, str(error), retry_after=5) from error
         except (BrowserFailed, DevToolsError, DevToolsGone) as error:
             raise GatewayError(Code.BROWSER_FAILED, str(error)) from error
-        yield browser
+        yield browser, _known(document, storage=not filled)
+
+
+@asynccontextmanager
+async def adopted(record: SessionRecord, means: Means) -> AsyncIterator[tuple[Browser, ContextDocument]]:
+    """The session's browser, which an earlier process of ours left running, for this block, as `incarnated`.
+
+    Raises GatewayError when it does not answer; what it had written by then can be `salvaged`.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(means.slots.kept())
+        try:
+            browser = await stack.enter_async_context(means.pool.adopted(record.id))
+            await stack.enter_async_context(keeping(browser.devtools, record.spec.identity))
+        except (BrowserFailed, DevToolsError, DevToolsGone) as error:
+            raise GatewayError(Code.BROWSER_FAILED, str(error)) from error
+        last = None
+        if record.snapshot is not None:
+            try:
+                last = await means.vault.load_document(record.id, record.snapshot, storage=False)
+            except GatewayError as error:
+                log.warning("snapshot_not_read", session=record.id, error=error.message)
+        yield browser, _known(last, storage=False)
+
+
+def _known(document: ContextDocument | None, *, storage: bool) -> ContextDocument:
+    """What a browser need not be asked about; without `storage` its profile may have other than `document`."""
+    if document is None:
+        return ContextDocument()
+    return ContextDocument(origins=document.origins if storage else (), permissions=document.permissions)
+
+
+async def salvaged(record: SessionRecord, means: Means) -> SnapshotInfo:
+    """Save the profile that the session's browser left when it ended with an earlier process of ours."""
+    kind = record.spec.launch.mode.kind
+    async with means.pool.salvaged(record.id) as directory:
+        document = await _remembered(record, None, means)
+        return await means.vault.save(
+            record.id,
+            document,
+            profile=directory.profile,
+            kind=kind,
+            reason="gateway_killed",
+            fence=record.incarnation,
+        )
 
 
 async def _has_profile(source: Source, mode: Mode, vault: Vault) -> bool:
@@ -80,50 +132,48 @@ async def _has_profile(source: Source, mode: Mode, vault: Vault) -> bool:
     return info is not None and info.has_profile and info.kind == mode.kind
 
 
-async def saved(record: SessionRecord, browser: Browser, save: Save, cause: Cause, means: Means) -> SnapshotInfo | None:
-    """Keep what `save` says of a browser that is put away; at the end it has ended. Raises GatewayError.
+async def saved(
+    record: SessionRecord, browser: Browser, last: ContextDocument | None, cause: Cause, means: Means
+) -> SnapshotInfo:
+    """Keep a browser that is put away; at the end it has ended. Raises GatewayError.
 
-    While it still answers, its context is captured and it is asked to end, which makes it write its
-    profile. One that crashed or hangs leaves what it had written by then.
+    With its `last` words it is asked to end, which makes it write its profile. One that crashed or hangs (None) leaves
+    what it had written by then.
     """
-    if save is Save.NOTHING:
-        return None
     profile, kind = browser.directory.profile, browser.mode.kind
-    answered = await _last_words(record, browser) if save is Save.CONTEXT else None
+    if last is not None and not await browser.close():
+        log.warning("browser_not_closed_gently", session=record.id, reason=browser.reason)
     await browser.kill()  # files still being written are worth nothing
-    document = await _remembered(record, browser, means) if answered is None else answered
+    document = await _remembered(record, browser.pages.values(), means) if last is None else last
+    reason, fence = cause.word, record.incarnation
     try:
-        return await means.vault.save(record.id, document, profile=profile, kind=kind, reason=cause.word)
+        return await means.vault.save(record.id, document, profile=profile, kind=kind, reason=reason, fence=fence)
     except GatewayError as error:
-        if answered is None or error.code is not Code.SAVE_FAILED:
+        if last is None or error.code is not Code.SAVE_FAILED:
             raise
         # A full disk: the profile itself takes the room, and the document alone is small and has the login.
         log.warning("profile_not_saved", session=record.id, error=error.message)
         await asyncio.to_thread(shutil.rmtree, profile, ignore_errors=True)
-    return await means.vault.save(record.id, answered, profile=None, kind=kind, reason=cause.word)
+    return await means.vault.save(record.id, last, profile=None, kind=kind, reason=reason, fence=fence)
 
 
-async def _last_words(record: SessionRecord, browser: Browser) -> ContextDocument | None:
-    """The context of a browser that is then asked to end; None if it does not answer."""
-    try:
-        document = await capture(browser.devtools, profile=browser.directory.profile, visited=browser.visited)
-    except (DevToolsError, DevToolsGone) as error:
-        log.warning("context_not_captured", session=record.id, error=str(error))
-        return None
-    if not await browser.close():
-        log.warning("browser_not_closed_gently", session=record.id, reason=browser.reason)
-    return document
-
-
-async def _remembered(record: SessionRecord, browser: Browser, means: Means) -> ContextDocument:
+async def _remembered(record: SessionRecord, urls: Iterable[str] | None, means: Means) -> ContextDocument:
     """What goes with the profile of a browser that cannot be asked any more.
 
-    The profile has the newest of all that was written by then. Which pages were open is known; their
-    sessionStorage, session cookies and what else the profile has not are those of the last snapshot.
+    `urls` are the pages that were open, where that is known; their sessionStorage, session cookies and what else the
+    profile has not are those of the last snapshot. One that was taken while that browser ran is no older than the
+    checkpoint's interval, while Chromium writes cookies every 30 s and localStorage up to a minute late: it overlays
+    the profile. Beside an older one the profile stands.
     """
-    source = source_of(record)
-    last = await means.vault.load_document(source.session, source.version) if source else ContextDocument()
-    return replace(last, tabs=reopened(last.tabs, browser.pages.values()), stale=True)
+    source = await readable(record, means.vault)
+    if source is None:
+        return ContextDocument(stale=True)
+    last = await means.vault.load_document(source.session, source.version)
+    infos = await means.vault.list(source.session)
+    fence = next((info.fence for info in infos if info.version == source.version), None)
+    overlay = source.session == record.id and fence == record.incarnation
+    tabs = last.tabs if urls is None else reopened(last.tabs, urls)
+    return replace(last, tabs=tabs, stale=not overlay, overlay=overlay)
 
 
 def reopened(tabs: Iterable[Tab], urls: Iterable[str]) -> tuple[Tab, ...]:
@@ -138,18 +188,14 @@ def reopened(tabs: Iterable[Tab], urls: Iterable[str]) -> tuple[Tab, ...]:
     return tuple(found)
 
 
-async def captured(browser: Browser) -> ContextDocument:
-    """The context of a browser that goes on running. Raises GatewayError."""
-    try:
-        return await capture(browser.devtools, profile=browser.directory.profile, visited=browser.visited)
-    except (DevToolsError, DevToolsGone) as error:
-        raise GatewayError(Code.SAVE_FAILED, f"the context could not be captured: {error}") from error
-
-
-async def snapshot(record: SessionRecord, browser: Browser, reason: str, means: Means) -> SnapshotInfo:
-    """Save the context of a browser that goes on running. Raises GatewayError."""
-    document = await captured(browser)
-    return await means.vault.save(record.id, document, profile=None, kind=browser.mode.kind, reason=reason)
+async def snapshot(
+    record: SessionRecord, document: ContextDocument, means: Means, *, reason: str, checkpoint: bool = False
+) -> SnapshotInfo:
+    """Save what was captured of a browser that goes on running. Raises GatewayError."""
+    kind, fence = record.spec.launch.mode.kind, record.incarnation
+    return await means.vault.save(
+        record.id, document, profile=None, kind=kind, reason=reason, checkpoint=checkpoint, fence=fence
+    )
 
 
 async def _open(devtools: DevTools, url: str) -> None:

@@ -6,11 +6,14 @@ import time
 import structlog
 
 from gateway.errors import GatewayError
-from gateway.records import Kind
+from gateway.records import Kind, SessionId
 from gateway.session.registry import Registry
+from gateway.snapshot.folder import instant
+from gateway.snapshot.vault import Vault
 from gateway.store.base import Fenced, Store
 
 PERIOD = 30.0  # seconds
+SNAPSHOTS_EVERY = 3600.0  # seconds: all of them are looked at
 STANDARD_RETENTION = 3600.0  # seconds; long enough to answer 410 to a client that comes late
 log = structlog.get_logger()
 
@@ -31,12 +34,33 @@ async def sweep(store: Store, registry: Registry, retention: float, now: float) 
     return done
 
 
+async def sweep_snapshots(store: Store, vault: Vault, retention: float, now: float) -> int:
+    """Erase what is older than `retention` seconds at `now`; returns how many versions and sessions that were.
+
+    Of a session that the store knows the newest version stays; of one that it does not know, nothing.
+    """
+    done = await vault.expire(now, retention)
+    for session in await vault.sessions():
+        if await store.get(SessionId(session)) is not None:
+            continue
+        saved = await vault.list(session)
+        if saved and saved[-1].created_at < instant(now - retention):
+            await vault.erase(session)
+            done += 1
+    return done
+
+
 async def keep_sweeping(store: Store, registry: Registry, retention: float) -> None:
-    """Sweep every half minute. A store that is away for a time is tried again."""
+    """Sweep every half minute, snapshots every hour. A store that is away for a time is tried again."""
+    looked = -SNAPSHOTS_EVERY
     while True:
         try:
             if done := await sweep(store, registry, retention, time.time()):
                 log.info("sessions_swept", count=done)
+            if time.monotonic() - looked >= SNAPSHOTS_EVERY:
+                looked = time.monotonic()
+                if done := await sweep_snapshots(store, registry.means.vault, retention, time.time()):
+                    log.info("snapshots_swept", count=done)
         except (GatewayError, OSError) as error:
             log.warning("sweep_failed", error=str(error))
         await asyncio.sleep(PERIOD)

@@ -9,13 +9,14 @@ from dataclasses import replace
 import structlog
 
 from browser_pool.tasks import Start, crew
-from gateway.errors import Code, GatewayError
+from gateway.errors import CloseCode, Code, GatewayError
 from gateway.records import SessionId, SessionRecord, SessionSpec, Source, Status, new_session_id
 from gateway.session.incarnation import Means
+from gateway.session.recover import recover
 from gateway.session.seat import refusal
 from gateway.session.session import Session
+from gateway.session.source import chosen, last_saved
 from gateway.snapshot.document import ContextDocument
-from gateway.snapshot.vault import Vault
 from gateway.store.base import Page, Query, Store
 from gateway.tenancy.access import Principal
 
@@ -50,7 +51,8 @@ class Registry:
         async with self._naming:
             self._refuse_second(spec.tenant, spec.name)
             if spec.persist and spec.source is None and context is None:
-                spec = replace(spec, source=await self._last_saved(spec.tenant, spec.name))
+                source = await last_saved(spec.tenant, spec.name, self._store, self.means.vault)
+                spec = replace(spec, source=source)
             return await self._create(spec, context, session)
 
     async def _create(self, spec: SessionSpec, context: ContextDocument | None, session: SessionId | None) -> Session:
@@ -58,7 +60,7 @@ class Registry:
         record = SessionRecord(session or new_session_id(), spec, Status.STARTING, now, now + spec.ttl)
         if context is not None:
             kind = spec.launch.mode.kind
-            info = await self.means.vault.save(record.id, context, profile=None, kind=kind, reason="given")
+            info = await self.means.vault.save(record.id, context, profile=None, kind=kind, reason="given", fence=0)
             record = replace(record, snapshot=info.version, snapshot_at=info.created_at)
         await self._store.insert(record)
         return self._start(record)
@@ -129,14 +131,7 @@ class Registry:
     async def source(self, principal: Principal, session: SessionId, version: int | None = None) -> Source:
         """What `session` has saved; raises NOTHING_SAVED (409)."""
         await self.find(principal, session)
-        versions = [info.version for info in await self.means.vault.list(session)]
-        wanted = version if version is not None else max(versions, default=None)
-        if wanted is None or wanted not in versions:
-            what = "nothing" if version is None else f"no snapshot {version}"
-            raise GatewayError(
-                Code.NOTHING_SAVED, f"session {session} has {what} saved: stop it, or let it be put away"
-            )
-        return Source(session, wanted)
+        return await chosen(session, version, self.means.vault)
 
     # --- find ---
 
@@ -210,8 +205,10 @@ class Registry:
             if what == "browser":
                 if target in (browser.guid, session.record.id):
                     return session
-            elif any(info["targetId"] == target for info in await browser.targets()):
+            elif target in browser.pages:
                 return session
+            elif not session.parked and target in {info["targetId"] for info in await browser.targets()}:
+                return session  # a worker, or a frame of its own process
         raise GatewayError(Code.TARGET_NOT_FOUND, f"no running session has the {what} {target[:80]!r}")
 
     async def page(self, query: Query) -> Page:
@@ -270,6 +267,23 @@ class Registry:
         await self.means.vault.erase(session)
         await self._store.delete(session)
 
+    async def hand_over(self, timeout: float) -> int:
+        """Put every client off and let the browsers run on for the gateway that follows; how many do.
+
+        What is being saved or ended is waited for, `timeout` seconds at most.
+        """
+        self.draining = True
+        words = "the gateway is being replaced: connect again in a moment"
+        for session in tuple(self._live.values()):
+            session.put_off(CloseCode.NODE_GONE, words)
+        try:
+            async with asyncio.timeout(timeout):
+                for session in tuple(self._live.values()):
+                    await session.calm()
+        except TimeoutError:
+            log.error("hand_over_incomplete", timeout=timeout)
+        return len(self._live)
+
     async def drain(self, timeout: float) -> None:
         """Take no more sessions, save and end those that there are, within `timeout` seconds."""
         self.draining = True
@@ -286,14 +300,12 @@ class Registry:
 
     # --- within ---
 
-    async def _last_saved(self, tenant: str, name: str) -> Source | None:
-        for record in await self._store.saved_as(tenant, name):
-            if versions := await self.means.vault.list(record.id):
-                return Source(record.id, versions[-1].version)
-        return None
+    def adopt(self, record: SessionRecord, until: float) -> Session:
+        """A session whose browser an earlier process of ours left running; it waits until that instant."""
+        return self._start(record, until)
 
-    def _start(self, record: SessionRecord) -> Session:
-        session = Session(record, self.means, self._store)
+    def _start(self, record: SessionRecord, adopt: float | None = None) -> Session:
+        session = Session(record, self.means, self._store, adopt=adopt)
         self._live[record.id] = session
         self._begin(self._run(session), f"session-{record.id}")
         return session
@@ -332,34 +344,16 @@ class Registry:
 @asynccontextmanager
 async def open_registry(store: Store, means: Means, *, drain_timeout: float) -> AsyncIterator[Registry]:
     """The registry, after whatever an earlier process left behind has been put right; drained at the end."""
-    await recover(store, means.vault)
     async with crew() as start:
         registry = Registry(store, means, start)
         try:
+            await recover(store, means, registry.adopt)
             yield registry
         finally:
             await registry.drain(drain_timeout)
             # What is still there after the drain's time is ended without being saved.
             for session in tuple(registry._live.values()):
                 session.abandon()
-
-
-async def recover(store: Store, vault: Vault) -> None:
-    """Sessions that an earlier process was running when it was killed: their browsers died with it.
-
-    What it had saved counts as it stands on disk: it may have been killed between a save and its record.
-    """
-    now = time.time()
-    for record in await store.running():
-        saved = await vault.list(record.id) if record.spec.persist else ()
-        if saved:
-            last = saved[-1]
-            record = replace(record, snapshot=last.version, snapshot_at=last.created_at)
-            record = replace(record, status=Status.SUSPENDED, reason="gateway_killed")
-        else:
-            record = replace(record, status=Status.FAILED, reason="gateway_killed", ended_at=now)
-        await store.update(record)
-        log.warning("session_recovered", session=record.id, status=record.status)
 
 
 def _ended(record: SessionRecord) -> GatewayError:

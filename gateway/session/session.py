@@ -5,60 +5,59 @@ no other task changes its state.
 """
 
 import asyncio
-import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TypeVar
 
 import structlog
 
 from browser_pool.browser import Browser
 from browser_pool.tasks import running
-from gateway.errors import Code, GatewayError
+from gateway.errors import CloseCode, Code, GatewayError
 from gateway.records import SessionRecord, Status
+from gateway.relay.park import Holder
 from gateway.session import life
-from gateway.session.incarnation import Means, captured, incarnated, saved, snapshot, source_of
+from gateway.session.desk import Desk
+from gateway.session.held import Held, held
+from gateway.session.incarnation import Means, adopted, incarnated, saved, snapshot
 from gateway.session.life import Cause, Role, Save, SeatId, State, Terms
 from gateway.session.machine import advance, deadline, seats, shown
 from gateway.session.seat import Seat, refusal
+from gateway.session.source import source_of
 from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.vault import SnapshotInfo
 from gateway.store.base import Fenced, Store
+from gateway.tenancy.access import digest
 
-# How long a conflict waits for a driver whose end is on its way: its socket and the request that follows
-# it are two connections, and which of them is read first is chance.
-GRACE = 0.25
 RETRY = 1.0  # seconds until a record that could not be written is tried again
 LONGEST_WAIT = 3600.0  # seconds; an early Tick changes nothing
 
-T = TypeVar("T")
-_seat_ids = itertools.count(1)
-
 
 class Session:
-    """A session that is running, or on its way from or to a browser. Made and run by the registry."""
+    """A session that is running, or on its way from or to a browser. Made and run by the registry.
 
-    def __init__(self, record: SessionRecord, means: Means, store: Store) -> None:
+    `adopt`: its browser runs already, left by an earlier process of ours, and waits until that instant.
+    """
+
+    def __init__(self, record: SessionRecord, means: Means, store: Store, *, adopt: float | None = None) -> None:
         self.record = record
-        self.browser: Browser | None = None
         self.ready = asyncio.Event()  # it has left Starting for the first time
         self.over = asyncio.Event()  # suspended or ended, and written down
         self.failure: GatewayError | None = None  # why the last launch or save failed
-        self.reconnect_auth: str | None = None
+        self._held: Held | None = None
+        self._adopt = adopt is not None
         self._means = means
         self._store = store
         self._inbox: asyncio.Queue[life.Event] = asyncio.Queue()
-        self._state: State = life.Suspended(Cause.UNUSED) if record.status is Status.SUSPENDED else life.Starting()
-        self._seats: dict[SeatId, Seat] = {}
-        self._tickets: dict[SeatId, asyncio.Future[None]] = {}  # who waits for the end of a stop
+        asleep = record.status is Status.SUSPENDED
+        self._state: State = life.Suspended(Cause.UNUSED) if asleep else life.Starting(until=adopt)
+        self._desk = Desk(self._inbox.put_nowait)
         self._release: asyncio.Future[Save] | None = None
         self._holding: asyncio.Task[None] | None = None
         self._launched = False
         self._abandoned = False
-        self._dismissed = False  # its task takes no more events
-        self._driver_left = asyncio.Event()
+        self._calm = asyncio.Event()  # no client, and no browser on its way to or from it
         self._written = record
         self._log = structlog.get_logger().bind(session=record.id)
 
@@ -67,7 +66,7 @@ class Session:
         """The rules as they stand now."""
         spec = self.record.spec
         saved = spec.persist and source_of(self.record) is not None
-        return Terms(spec.keep, self.record.expires_at, spec.persist, saved)
+        return Terms(spec.keep, self.record.expires_at, spec.persist, saved, spec.park)
 
     @property
     def state(self) -> State:
@@ -79,28 +78,44 @@ class Session:
         """It has a browser that is not being put away."""
         return isinstance(self._state, life.Attached | life.Detached)
 
+    @property
+    def browser(self) -> Browser | None:
+        """The browser that it has now."""
+        return self._held.browser if self._held is not None else None
+
+    @property
+    def holder(self) -> Holder | None:
+        """What keeps in force what the last driver set."""
+        return self._held.holder if self._held is not None else None
+
+    @property
+    def parked(self) -> bool:
+        """Its browser stands still, and answers nobody but in a block of `used`."""
+        return self._held is not None and self._held.parking.parked
+
     # --- what others ask of it ---
 
     @asynccontextmanager
     async def attach(self, role: Role = Role.DRIVER, *, takeover: bool = False) -> AsyncIterator[Seat]:
         """A seat for this block. Raises GatewayError when it is refused, before the block is entered."""
-        seat = await self._patiently(lambda: self._ask_for_seat(role, takeover))
+        seat = await self._desk.seat(role, takeover)
         try:
+            if self._held is not None:
+                await self._held.parking.wake()
             yield seat
         finally:
-            seat.leave()
-            self._seats.pop(seat.id, None)
+            self._desk.leave_with(seat)
 
     async def stop(self, *, force: bool) -> None:
         """End it; returns when its context is on disk and its browser is gone. Raises GatewayError."""
-        await self._patiently(lambda: self._ask_to_stop(force))
+        await self._desk.stop(force)
         if self.failure is not None and self.failure.code is Code.SAVE_FAILED:
             raise self.failure
 
     def linger(self, seat: SeatId, keep: float, auth: str | None) -> float:
         """`reconnect` by the driver on `seat`; returns the seconds granted: never past the session's own end."""
         granted = max(0.0, min(keep, self.record.expires_at - time.time()))
-        self.reconnect_auth = auth
+        self.record = replace(self.record, secret=None if auth is None else digest(auth))
         self._inbox.put_nowait(life.Linger(seat, granted))
         return granted
 
@@ -110,18 +125,41 @@ class Session:
 
     async def snapshot(self, reason: str) -> SnapshotInfo:
         """Save the context of the running browser without disturbing it. Raises GatewayError."""
-        if self.browser is None:
-            raise refusal(Code.NOT_RUNNING)
-        info = await snapshot(self.record, self.browser, reason, self._means)
-        self.record = replace(self.record, snapshot=info.version, snapshot_at=info.created_at)
-        await self._write_down()
+        info = await snapshot(self.record, await self.context(), self._means, reason=reason)
+        await self._keep_in_mind(info)
         return info
 
     async def context(self) -> ContextDocument:
         """The context of the running browser as it is now. Raises GatewayError."""
-        if self.browser is None:
+        async with self._in_use() as held:
+            return await held.context()
+
+    @asynccontextmanager
+    async def used(self) -> AsyncIterator[Browser]:
+        """Its browser, which is awake and stays so for this block. Raises NOT_RUNNING."""
+        async with self._in_use() as held:
+            yield held.browser
+
+    @asynccontextmanager
+    async def _in_use(self) -> AsyncIterator[Held]:
+        if (held := self._held) is None:
             raise refusal(Code.NOT_RUNNING)
-        return await captured(self.browser)
+        self._inbox.put_nowait(life.Use())
+        async with held.parking.used():
+            yield held
+
+    def stirred(self) -> None:
+        """A client has changed what no page tells of."""
+        if self._held is not None and self._held.checkpointer is not None:
+            self._held.checkpointer.stirred()
+
+    async def calm(self) -> None:
+        """Return once no client is there, and no browser is being started or put away."""
+        await self._calm.wait()
+
+    def put_off(self, close: CloseCode, words: str) -> None:
+        """Every client must go; the browser stays as long as it would without them."""
+        self._desk.evict_all(close, words)
 
     def drain(self) -> None:
         """The gateway stops."""
@@ -140,50 +178,6 @@ class Session:
         self._inbox.put_nowait(life.Renew())
         await self._store.update(self.record)
 
-    # --- asking and waiting ---
-
-    async def _ask_for_seat(self, role: Role, takeover: bool) -> Seat:
-        if self._dismissed:  # between two answers to the same client it was put away, or ended
-            raise refusal(Code.NOT_RUNNING if isinstance(self._state, life.Suspended) else Code.SESSION_ENDED)
-        number = SeatId(next(_seat_ids))
-        seat = Seat(number, role, leave=lambda: self._inbox.put_nowait(life.Detach(number)))
-        self._seats[number] = seat
-        self._inbox.put_nowait(life.Attach(number, role, takeover))
-        try:
-            await seat.admitted
-        except BaseException:  # refused, or the client gave up: the machine shall know
-            seat.leave()
-            del self._seats[number]
-            raise
-        return seat
-
-    async def _ask_to_stop(self, force: bool) -> None:
-        if self._dismissed:
-            return
-        number = SeatId(next(_seat_ids))
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tickets[number] = answer
-        self._inbox.put_nowait(life.Stop(number, force))
-        try:
-            await answer
-        finally:
-            del self._tickets[number]
-
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask; if a driver is in the way, give it a moment to be seen leaving, and ask once more."""
-        self._driver_left.clear()
-        try:
-            return await ask()
-        except GatewayError as error:
-            if error.code is not Code.DRIVER_CONNECTED:
-                raise
-        try:
-            async with asyncio.timeout(GRACE):
-                await self._driver_left.wait()
-        except TimeoutError:
-            pass  # it stays: the second answer is final
-        return await ask()
-
     # --- the task ---
 
     async def run(self, forget: Callable[["Session"], None]) -> None:
@@ -198,26 +192,26 @@ class Session:
                     continue
                 self._finish()
                 if self._inbox.empty() and (self._written == self.record or self._abandoned):
-                    self._dismissed = True
+                    # Between two answers to the same client it was put away, or ended.
+                    suspended = isinstance(self._state, life.Suspended)
+                    self._desk.close(refusal(Code.NOT_RUNNING if suspended else Code.SESSION_ENDED))
                     forget(self)
                     break
 
     def fault(self) -> None:
         """The task failed: a defect of ours. Nobody is left waiting."""
         self.failure = GatewayError(Code.INTERNAL, "a fault in the gateway ended the session; its log has more")
-        for seat in self._seats.values():
-            seat.refuse(self.failure)
-            seat.evict(Cause.FAULT.close, Cause.FAULT.words)
-        self._state, self._dismissed = life.Ended(Cause.FAULT), True
+        self._desk.refuse_all(self.failure)
+        self._desk.evict_all(Cause.FAULT.close, Cause.FAULT.words)
+        self._desk.close(self.failure)
+        self._state = life.Ended(Cause.FAULT)
         self.record = shown(self.record, self._state, time.time())
         self._finish()
 
     def _finish(self) -> None:
         self.ready.set()
         self.over.set()
-        for answer in self._tickets.values():
-            if not answer.done():
-                answer.set_result(None)
+        self._desk.over()
 
     async def _next(self) -> life.Event:
         when = deadline(self._state, self.terms)
@@ -235,47 +229,60 @@ class Session:
         self._state, effects = advance(before, event, time.time(), self.terms)
         for effect in effects:
             self._carry_out(effect, work)
+        if isinstance(event, life.BrowserGone | life.BrowserFailed) and before != self._state:
+            self.record = replace(self.record, failures=self.record.failures + 1)
         if isinstance(before, life.Attached) and seats(self._state)[:1] != (before.driver,):
-            self._driver_left.set()
+            self._desk.driver_left()
             self.record = replace(self.record, last_used_at=time.time())
         if type(before) is not type(self._state):
             self._log.info("session_state", state=type(self._state).__name__.lower(), on=type(event).__name__)
         await self._write_down()
         if not isinstance(self._state, life.Starting):
             self.ready.set()
+        if isinstance(self._state, life.Suspended | life.Ended) or (
+            isinstance(self._state, life.Detached) and not self._state.observers
+        ):
+            self._calm.set()
+        else:
+            self._calm.clear()
 
     def _carry_out(self, effect: life.Effect, work: asyncio.TaskGroup) -> None:
         match effect:
             case life.Launch():
                 self.failure = None
                 self.over.clear()
-                self.record = replace(self.record, incarnation=self.record.incarnation + 1)
+                adopt, self._adopt = self._adopt, False
+                if not adopt:
+                    self.record = replace(self.record, incarnation=self.record.incarnation + 1)
                 self._release = asyncio.get_running_loop().create_future()
-                self._holding = work.create_task(self._hold(self._release))
+                self._holding = work.create_task(self._hold(self._release, adopt))
             case life.Release(save):
                 if self._launched and self._release is not None:
                     self._release.set_result(save)
                 elif self._holding is not None:
                     self._holding.cancel()
+            case life.Park():
+                if self._held is not None:
+                    self._held.parking.park(work.create_task)
+            case life.Wake():
+                if self._held is not None:
+                    work.create_task(self._held.parking.wake())  # the group awaits it
             case life.Admit(number):
                 self._admit(number)
             case life.Refuse(number, code, cause):
-                if (seat := self._seats.get(number)) is not None:
-                    seat.refuse(self._refusal(code, cause))
-                elif (answer := self._tickets.get(number)) is not None and not answer.done():
-                    answer.set_exception(self._refusal(code, cause))
+                self._desk.refuse(number, self._refusal(code, cause))
             case life.Evict(number, close, words):
-                if (seat := self._seats.get(number)) is not None:
-                    crashed = self.browser.reason if self.browser is not None and self.browser.gone.is_set() else ""
-                    seat.evict(close, f"{words}: {crashed}" if crashed else words)
+                crashed = self.browser.reason if self.browser is not None and self.browser.gone.is_set() else ""
+                self._desk.evict(number, close, f"{words}: {crashed}" if crashed else words)
 
     def _admit(self, number: SeatId) -> None:
-        seat = self._seats.get(number)
+        seat = self._desk.waiting(number)
         if seat is None or self.browser is None:
             return  # it gave up in the meantime: its Detach is on the way
         if seat.role is Role.DRIVER:
-            self.reconnect_auth = None  # each driver asks for itself
-            self.record = replace(self.record, connections=self.record.connections + 1, last_used_at=time.time())
+            connections = self.record.connections + 1
+            # Each driver asks for itself whether the browser is kept, and for whom.
+            self.record = replace(self.record, connections=connections, last_used_at=time.time(), secret=None)
         seat.admit(self.browser)
 
     def _refusal(self, code: Code, cause: Cause | None) -> GatewayError:
@@ -283,35 +290,57 @@ class Session:
             return self.failure
         return refusal(code, cause)
 
-    async def _hold(self, release: "asyncio.Future[Save]") -> None:
+    async def _hold(self, release: "asyncio.Future[Save]", adopt: bool) -> None:
         """One browser, from launch to its certain end. Its last word is always one event."""
         outcome: life.Event = life.BrowserReleased()
         try:
-            async with incarnated(self.record, self._means) as browser:
-                self.browser, self._launched = browser, True
-                self._inbox.put_nowait(life.BrowserReady())
-                save = await self._released(browser, release)
+            source = adopted if adopt else incarnated
+            async with source(self.record, self._means) as (browser, known):
+                save, last = await self._tended(browser, known, release)
                 cause = self._state.cause if isinstance(self._state, life.Suspending | life.Stopping) else Cause.STOPPED
-                info = await saved(self.record, browser, save, cause, self._means)
-                if info is not None:
+                if save is not Save.NOTHING:
+                    info = await saved(self.record, browser, last, cause, self._means)
                     self.record = replace(self.record, snapshot=info.version, snapshot_at=info.created_at)
         except GatewayError as error:
             self._log.warning("browser_not_kept" if self._launched else "browser_not_started", error=error.message)
             self.failure = error
             outcome = life.BrowserReleased(saved=False) if self._launched else life.BrowserFailed()
         finally:
-            self.browser, self._launched = None, False
+            self._held, self._launched = None, False
             self._inbox.put_nowait(outcome)
 
-    async def _released(self, browser: Browser, release: "asyncio.Future[Save]") -> Save:
-        async with running(self._tell_when_gone(browser), "browser-gone"):
-            return await release
+    async def _tended(
+        self, browser: Browser, known: ContextDocument, release: "asyncio.Future[Save]"
+    ) -> tuple[Save, ContextDocument | None]:
+        """Hold, park and save the browser now and then, until it is to be released; its context then, if it tells."""
+        async with held(browser, self.record.spec, known, self._checkpoint) as self._held:
+            self._launched = True
+            await browser.annotate({"incarnation": self.record.incarnation})
+            self._inbox.put_nowait(life.BrowserReady())
+            async with running(self._tell_when_gone(browser), "browser-gone"):
+                save = await release
+            if save is not Save.CONTEXT:
+                return save, None
+            await self._held.parking.wake()
+            try:
+                return save, await self._held.context()
+            except GatewayError as error:
+                self._log.warning("context_not_captured", error=error.message)
+                return save, None
+
+    async def _checkpoint(self, document: ContextDocument) -> None:
+        info = await snapshot(self.record, document, self._means, reason="checkpoint", checkpoint=True)
+        await self._keep_in_mind(info)
 
     async def _tell_when_gone(self, browser: Browser) -> None:
         await browser.gone.wait()
         self._inbox.put_nowait(life.BrowserGone())
 
     # --- the record ---
+
+    async def _keep_in_mind(self, info: SnapshotInfo) -> None:
+        self.record = replace(self.record, snapshot=info.version, snapshot_at=info.created_at)
+        await self._write_down()
 
     async def _write_down(self) -> None:
         self.record = record = shown(self.record, self._state, time.time())

@@ -1,15 +1,15 @@
-"""An empty page of any origin, without a request to its server: where the storage of an origin is read and written.
+"""Empty pages, without a request to their server: where the storage of an origin is read and written, and where tabs
+are made ready before their pages load.
 
-Every request of the page is intercepted (CDP Fetch domain): documents are empty, anything else is a 404.
+Every request of the page is intercepted (CDP Fetch domain): documents are ours, anything else is a 404.
 """
 
 import asyncio
 import base64
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import urlsplit
 
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone, Params
 from browser_pool.tasks import running
@@ -21,71 +21,76 @@ HEAD = '<!doctype html><meta name="referrer" content="no-referrer"><link rel="ic
 PATH = "/.well-known/empty"  # any path will do: no server sees it
 CLOSE_LIMIT = 3.0  # seconds
 
-Items = Mapping[str, str]
-
 
 class WrongOrigin(Exception):
-    """The page did not come up, or on another origin (an upgrade to https, say)."""
+    """The page did not come up, or on another origin."""
 
 
 class BlankPage:
-    """A page target in which `visit` shows empty documents; made by `blank_page` and `intercepted`."""
+    """A page target whose documents are ours; made by `blank_page` and `intercepted`."""
 
     def __init__(self, devtools: DevTools, session: str) -> None:
         self.devtools = devtools
         self.session = session
-        self.bodies: dict[str, str] = {}  # origin of a frame to the HTML it gets
+        self.document = HEAD  # the HTML of the page itself
+        self.frames: Mapping[str, str] = {}  # the HTML of frames in it by their origin, which is not its own
+        self._wanted = ""
 
-    async def visit(
-        self, origin: str, *, timeout: float, frames: Mapping[str, Items] | None = None, instead_of: str = ""
-    ) -> None:
-        """Show an empty document of `origin`, `instead_of` a url that follows. Raises WrongOrigin.
-
-        `frames` maps other origins to session storage items, which frames of theirs inside it receive: a frame's
-        storage may be partitioned by the page around it, so it can only be written there.
-        """
-        others = frames or {}
-        self.bodies = {other: f"{HEAD}<script>{_putting(items)}</script>" for other, items in others.items()}
-        self.bodies[origin] = HEAD + "".join(f'<iframe src="{other}{PATH}"></iframe>' for other in others)
-        url = origin + PATH + (f"#{quote(instead_of, safe='')}" if instead_of else "")
-        reply = await self.devtools.send("Page.navigate", {"url": url}, session=self.session, timeout=timeout)
-        if "errorText" in reply:
-            raise WrongOrigin(f"an empty page of {origin} cannot be opened: {reply['errorText']}")
+    async def visit(self, origin: str, *, timeout: float) -> None:
+        """Show an empty document of `origin`. Raises WrongOrigin."""
+        self.document, self.frames = HEAD, {}
+        await self.navigate(origin + PATH, timeout=timeout)
         tree = await self.devtools.send("Page.getFrameTree", session=self.session, timeout=timeout)
         if (shown := origin_of(tree["frameTree"]["frame"]["url"])) != origin:
             raise WrongOrigin(f"an empty page of {origin} came up as {shown}")
+
+    async def navigate(self, url: str, *, timeout: float) -> None:
+        """Page.navigate, to `document` in place of what is there. Raises WrongOrigin when nothing comes up."""
+        self._wanted = url
+        reply = await self.devtools.send("Page.navigate", {"url": url}, session=self.session, timeout=timeout)
+        if "errorText" in reply:
+            where = origin_of(url) or "this kind"
+            raise WrongOrigin(f"an empty page of {where} cannot be opened: {reply['errorText']}")
 
     async def run(self, function: str, *arguments: object, timeout: float) -> Any:
         """One function of `storage.js` in the page."""
         return await run(self.devtools, self.session, function, *arguments, timeout=timeout)
 
-    async def answer(self, request: Params) -> None:
-        params: Params = {"requestId": request["requestId"], "responseCode": 404}
-        if request["resourceType"] == "Document":
-            html = self.bodies.get(origin_of(request["request"]["url"]) or "", HEAD)
+    async def answer(self, paused: Params) -> None:
+        """Answer one Fetch.requestPaused."""
+        url = paused["request"]["url"]
+        method, params = "Fetch.fulfillRequest", {"requestId": paused["requestId"]}
+        if paused["resourceType"] != "Document":
+            params["responseCode"] = 404
+        elif self._upgraded(url):
+            method, params["errorReason"] = "Fetch.failRequest", "ConnectionRefused"
+        else:
+            html = self.frames.get(origin_of(url) or "", self.document)
             params |= {
                 "responseCode": 200,
-                "responseHeaders": [{"name": "Content-Type", "value": "text/html; charset=utf-8"}],
+                "responseHeaders": [
+                    {"name": "Content-Type", "value": "text/html; charset=utf-8"},
+                    {"name": "Cache-Control", "value": "no-store"},
+                ],
                 "body": base64.b64encode(html.encode()).decode(),
             }
         # The request may have been cancelled by a navigation: then nobody waits for the answer.
         with suppress(DevToolsError, DevToolsGone):
-            await self.devtools.send("Fetch.fulfillRequest", params, session=self.session, timeout=5)
+            await self.devtools.send(method, params, session=self.session, timeout=5)
+
+    def _upgraded(self, url: str) -> bool:
+        """Whether Chromium tries https where http is wanted, as it does of itself; refused, it takes http."""
+        wanted, asked = urlsplit(self._wanted), urlsplit(url)
+        return (wanted.scheme, asked.scheme) == ("http", "https") and wanted.hostname == asked.hostname
 
 
 def address(url: str) -> str:
-    """The url that a page is on or, for an empty one, is about to be on: a slow server's page has not come up yet."""
-    instead_of = url.partition("#")[2]
-    return unquote(instead_of) if instead_of and is_blank(url) else url
+    return url
 
 
 def is_blank(url: str) -> bool:
+    """Whether `visit` made this url up."""
     return url.partition("#")[0].endswith(PATH)
-
-
-def _putting(items: Items) -> str:
-    data = json.dumps(json.dumps(list(items.items()))).replace("<", "\\u003c")
-    return f"for (const [k, v] of JSON.parse({data})) sessionStorage.setItem(k, v)"
 
 
 @asynccontextmanager
@@ -102,16 +107,19 @@ async def intercepted(devtools: DevTools, session: str) -> AsyncIterator[BlankPa
         while True:
             await page.answer(await requests.get())
 
+    async def told(*commands: tuple[str, Params]) -> None:
+        await asyncio.gather(*(devtools.send(method, params, session=session) for method, params in commands))
+
+    # A service worker of the site would answer before the interception is asked. Replies come once the page's process
+    # is there; the browser, which has to know it, knows it before.
+    around = told(("Network.enable", {}), ("Network.setBypassServiceWorker", {"bypass": True}))
     with devtools.listening(paused):
-        # A service worker of the site would answer before the interception is asked.
-        await devtools.send("Network.enable", session=session)
-        await devtools.send("Network.setBypassServiceWorker", {"bypass": True}, session=session)
-        await devtools.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]}, session=session)
-        async with running(answers(), "blank-page"):
+        async with running(around, "bypass"), running(answers(), "blank-page"):
+            await devtools.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]}, session=session)
             yield page
-            await devtools.send("Fetch.disable", session=session)
-            await devtools.send("Network.setBypassServiceWorker", {"bypass": False}, session=session)
-            await devtools.send("Network.disable", session=session)
+            await told(
+                ("Fetch.disable", {}), ("Network.setBypassServiceWorker", {"bypass": False}), ("Network.disable", {})
+            )
 
 
 @asynccontextmanager

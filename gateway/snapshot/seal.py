@@ -1,11 +1,11 @@
-"""Encryption at rest: streams in chunks of AES-256-GCM, so that a profile never has to fit into memory.
+"""Encryption at rest with AES-256-GCM: streams in chunks, and boxes of pieces that can be read one by one.
 
     MAGIC (8 bytes) | key id (8: the first of SHA-256 of the key) | salt (32) | chunks
 
-Each file has a key of its own (HKDF-SHA256, RFC 5869, over the salt). A chunk is CHUNK bytes, the last one fewer,
-and 16 of tag; nonce and associated data bind it to its place, to being the last or not, and to the name of the
+Each file has a key of its own (HKDF-SHA256, RFC 5869, over the salt). In a stream a chunk is CHUNK bytes, the last one
+fewer, and 16 of tag; nonce and associated data bind it to its place, to being the last or not, and to the name of the
 snapshot: nothing can be cut off, swapped, or moved to another session. (The STREAM construction, Hoang et al. 2015.)
-Blocking: use a thread.
+A piece in a box is bound to its number and to the box's name. Blocking: use a thread.
 """
 
 import hashlib
@@ -21,11 +21,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from gateway.errors import Code, GatewayError
 
 MAGIC = b"CDPSEAL\x01"
+BOX_MAGIC = b"CDPSEAL\x02"
+PLAIN_MAGIC = b"CDPPLAIN"  # of a box that is not sealed
 CHUNK = 256 << 10
 TAG = 16
 KEY = 32
 SALT = 32
 ID = 8
+BOX_HEADER = len(BOX_MAGIC) + ID + SALT
 
 
 class Sealer:
@@ -66,6 +69,64 @@ class Sealer:
         if key is None:
             raise unreadable(name, "it is encrypted with a key that the gateway does not have")
         return io.BufferedReader(_Reader(source, key, header[ID:], name), CHUNK)
+
+    @property
+    def label(self) -> str:
+        """Which key seals now, as `Box.label` of what it sealed; empty without one."""
+        return "" if self._newest is None else _id(self._newest).hex()
+
+    def box(self, name: str) -> "Box":
+        """A new box; its header must be kept with what it seals."""
+        if self._newest is None:
+            return Box(PLAIN_MAGIC, None, name)
+        salt = os.urandom(SALT)
+        return Box(BOX_MAGIC + _id(self._newest) + salt, _cipher(self._newest, salt), name)
+
+    def opened(self, header: bytes, name: str) -> "Box":
+        """The box whose header begins `header`; `name` as it was made with.
+
+        Raises NoKey when it is not sealed with a key of ours, ValueError when this is no header.
+        """
+        if header.startswith(PLAIN_MAGIC):
+            return Box(PLAIN_MAGIC, None, name)
+        header = header[:BOX_HEADER]
+        if len(header) < BOX_HEADER or not header.startswith(BOX_MAGIC):
+            raise ValueError("not the header of a box")
+        key = self._keys.get(header[len(BOX_MAGIC) :][:ID])
+        if key is None:
+            raise NoKey
+        return Box(header, _cipher(key, header[-SALT:]), name)
+
+
+class NoKey(Exception):
+    """Sealed with a key that we do not have."""
+
+
+class Box:
+    """Seals pieces, each under a number that must never be used twice; any thread."""
+
+    def __init__(self, header: bytes, cipher: AESGCM | None, name: str) -> None:
+        self.header = header
+        self._cipher = cipher
+        self._name = name.encode()
+
+    @property
+    def label(self) -> str:
+        """Of the key; empty if nothing is sealed."""
+        return self.header[len(BOX_MAGIC) :][:ID].hex()
+
+    def seal(self, number: int, data: bytes) -> bytes:
+        """The piece as it is to be stored."""
+        return data if self._cipher is None else self._cipher.encrypt(_place(number, False), data, self._name)
+
+    def open(self, number: int, data: bytes) -> bytes:
+        """The piece of that number; ValueError when it is not what was sealed. Without a cipher nothing is checked."""
+        if self._cipher is None:
+            return data
+        try:
+            return self._cipher.decrypt(_place(number, False), data, self._name)
+        except InvalidTag as error:
+            raise ValueError("a piece is damaged") from error
 
 
 def unreadable(name: str, why: str) -> GatewayError:

@@ -5,7 +5,9 @@
 // An object with a field "$" or "__proto__" of its own is written as {"$": "object", "v": [[name, value], ...]}.
 (() => {
   const MAX_DEPTH = 60; // of a value; JSON parsers on the way give up at some depth
-  const BATCH = 200; // records in one transaction
+  const MAX_BLOB = 48 << 20; // bytes
+  const SLICE = 2; // ms of work, then the page has its turn
+  const PORTION = 1 << 17; // characters of one answer, about
   const OPEN_TIMEOUT = 1500; // ms; another page may hold up an open for ever
   const VIEWS = Object.fromEntries(
     [
@@ -18,6 +20,7 @@
   class Lost extends Error {}
 
   const toBase64 = (bytes) => {
+    if (bytes.toBase64) return bytes.toBase64();
     let text = "";
     for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
     return btoa(text);
@@ -53,6 +56,7 @@
       return { $: kind, v: toBase64(new Uint8Array(value.buffer, value.byteOffset, value.byteLength)) };
     }
     if (kind === "Blob" || kind === "File") {
+      if (value.size > MAX_BLOB) throw new Lost("a Blob that is too large");
       const data = { $: kind, v: toBase64(new Uint8Array(await value.arrayBuffer())), type: value.type };
       return kind === "Blob" ? data : { ...data, name: value.name, lastModified: value.lastModified };
     }
@@ -166,56 +170,48 @@
 
   const why = (error) => (error instanceof Lost ? error.message : error?.name ?? "error");
 
-  async function readStore(database, name, budget, lost) {
-    const at = `object store ${name} of database ${database.name}`;
-    const store = database.transaction(name).objectStore(name);
-    const schema = {
-      name,
-      keyPath: store.keyPath,
-      autoIncrement: store.autoIncrement,
-      indexes: Array.from(store.indexNames, (index) => {
-        const { keyPath, unique, multiEntry } = store.index(index);
-        return { name: index, keyPath, unique, multiEntry };
-      }),
-      records: [],
-    };
-    let range, failures = 0, reason;
-    for (;;) {
-      if (performance.now() > budget.until) { lost.push(`${at}: more than can be read in time`); return schema; }
-      const source = database.transaction(name).objectStore(name);
-      const [keys, values] = await Promise.all([done(source.getAllKeys(range, BATCH)), done(source.getAll(range, BATCH))]);
-      for (let i = 0; i < keys.length; i++) {
-        try {
-          const pair = [schema.keyPath === null ? await encode(keys[i]) : null, await encode(values[i])];
-          budget.left -= JSON.stringify(pair).length;
-          if (budget.left < 0) { lost.push(`${at}: more than can be saved`); return schema; }
-          schema.records.push(pair);
-        } catch (error) { failures++; reason = why(error); }
-      }
-      if (keys.length < BATCH) break;
-      range = IDBKeyRange.lowerBound(keys.at(-1), true);
-    }
-    if (failures) lost.push(`${at}: ${failures} records (${reason})`);
-    return schema;
-  }
+  // Let the page do what it has to do. A timer would be held back in a page that is not seen.
+  const turn = () =>
+    new Promise((resolve) => {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => { port1.close(); resolve(); };
+      port2.postMessage(null);
+    });
 
-  async function readDatabases(budget, lost) {
-    const databases = [];
-    for (const { name, version } of await indexedDB.databases()) {
-      let database;
-      try {
-        database = await open(name, undefined, undefined, Math.min(OPEN_TIMEOUT, budget.until - performance.now()));
-        const stores = [];
-        for (const store of database.objectStoreNames) stores.push(await readStore(database, store, budget, lost));
-        databases.push({ name, version: database.version ?? version, stores });
-      } catch (error) {
-        lost.push(`database ${name}: ${error?.message ?? error}`);
-      } finally { database?.close(); }
-    }
-    return databases;
-  }
+  const schemaOf = (store) => ({
+    name: store.name,
+    keyPath: store.keyPath,
+    autoIncrement: store.autoIncrement,
+    indexes: Array.from(store.indexNames, (index) => {
+      const { name, keyPath, unique, multiEntry } = store.index(index);
+      return { name, keyPath, unique, multiEntry };
+    }),
+  });
 
-  const items = (storage) => Array.from({ length: storage.length }, (_, i) => storage.key(i)).map((k) => [k, storage.getItem(k)]);
+  // What was told of each storage: the caller names the answer that it had last, and gets what is new since then.
+  const told = { local: { items: new Map() }, session: { items: new Map() } };
+
+  // {"generation", "whole": all is told anew, "set": [[name, value]], "gone": [names], "more": ask again}
+  function changes(storage, before, generation) {
+    const whole = generation !== before.generation;
+    if (whole) before.items.clear();
+    const set = [], gone = [];
+    let more = false, room = PORTION;
+    for (let i = 0, length = storage.length; i < length && !more; i++) {
+      const name = storage.key(i), value = storage.getItem(name);
+      if (before.items.get(name) === value) continue;
+      before.items.set(name, value);
+      set.push([name, value]);
+      room -= name.length + value.length;
+      more = room < 0;
+    }
+    if (!more && before.items.size !== storage.length) {
+      for (const name of before.items.keys()) if (storage.getItem(name) === null) gone.push(name);
+      for (const name of gone) before.items.delete(name);
+    }
+    if (whole || set.length || gone.length) before.generation = Math.random();
+    return { generation: before.generation, whole, set, gone, more };
+  }
 
   function put(storage, pairs) {
     const lost = [];
@@ -225,66 +221,135 @@
     return lost;
   }
 
-  return {
-    // {"origin", "visible", "focus", "sessionStorage": [[name, value]] or null where the frame may have none}
-    frame() {
-      let stored = null;
-      try { stored = items(sessionStorage); } catch {} // a sandboxed frame or a data: page has no storage
-      const visible = document.visibilityState === "visible";
-      return JSON.stringify({ origin: location.origin, visible, focus: document.hasFocus(), sessionStorage: stored });
-    },
-    // {"origin", "localStorage": [[name, value]], "indexedDB": [...], "lost": [words]}, of IndexedDB no more than
-    // `size` characters and what can be read in `time` ms.
-    async dump(size, time) {
-      const lost = [];
-      const indexed = await readDatabases({ left: size, until: performance.now() + time }, lost);
-      return JSON.stringify({ origin: location.origin, localStorage: items(localStorage), indexedDB: indexed, lost });
-    },
-    // Once the frames are in, too.
-    loaded: () =>
-      new Promise((resolve) => {
-        if (document.readyState === "complete") resolve("null");
-        else addEventListener("load", () => resolve("null"), { once: true });
-      }),
-    putLocal: (pairs) => JSON.stringify(put(localStorage, pairs)),
-    putSession: (pairs) => JSON.stringify(put(sessionStorage, pairs)),
-    // A database with its schema and no records; one that is there already stays as it is.
-    async makeDatabase({ name, version, stores }) {
-      let made = false;
+  // What could not be put is told in words, the rest is there.
+  async function putInto(database, { name, records }) {
+    const pairs = [];
+    let failures = 0, reason;
+    for (const [key, value] of records) {
+      try { pairs.push([decode(key), decode(value)]); } catch (error) { failures++; reason = why(error); }
+    }
+    const transaction = database.transaction(name, "readwrite");
+    const end = finished(transaction);
+    const store = transaction.objectStore(name);
+    for (const [key, value] of pairs) {
       try {
-        const database = await open(name, version, (fresh) => {
-          made = true;
-          for (const { name, keyPath, autoIncrement, indexes } of stores) {
-            const store = fresh.createObjectStore(name, { keyPath, autoIncrement });
-            for (const { name, keyPath, unique, multiEntry } of indexes) {
-              store.createIndex(name, keyPath, { unique, multiEntry });
-            }
-          }
-        });
-        database.close();
-      } catch (error) { return JSON.stringify([`database ${name}: ${error?.message ?? error}`]); }
-      return JSON.stringify(made ? [] : [`database ${name}: is there already`]);
+        // Chromium's key generator goes on after the highest number that it was given.
+        const request = store.keyPath === null ? store.put(value, key ?? undefined) : store.put(value);
+        request.onerror = (event) => { failures++; reason = request.error.name; event.preventDefault(); };
+      } catch (error) { failures++; reason = why(error); }
+    }
+    await end;
+    return failures ? [`object store ${name} of database ${database.name}: ${failures} records (${reason})`] : [];
+  }
+
+  return {
+    // {"origin", "visible", "focus", "scroll": [x, y], "local": changes, "session": changes}. `local` and `session` are
+    // the generations told last, 0 for none; null where the storage is not asked for. No storage: null.
+    look(local, session) {
+      const since = (generation, kind, storage) => {
+        try { return generation === null ? null : changes(storage(), told[kind], generation); }
+        catch { return null; } // a sandboxed frame or a data: page has none
+      };
+      return JSON.stringify({
+        origin: location.origin,
+        visible: document.visibilityState === "visible",
+        focus: document.hasFocus(),
+        scroll: [scrollX, scrollY],
+        local: since(local, "local", () => localStorage),
+        session: since(session, "session", () => sessionStorage),
+      });
     },
-    async putRecords(name, store, records) {
-      const pairs = [];
-      let failures = 0, reason;
-      for (const [key, value] of records) {
-        try { pairs.push([decode(key), decode(value)]); } catch (error) { failures++; reason = why(error); }
-      }
+    // {"secure", "granted": those of the `names` of permissions that the page has}
+    async granted(names) {
+      const ask = (name) =>
+        navigator.permissions
+          .query(name === "push" ? { name, userVisibleOnly: true } : { name })
+          .then(({ state }) => state === "granted", () => false);
+      const given = navigator.permissions ? await Promise.all(names.map(ask)) : [];
+      return JSON.stringify({ secure: isSecureContext, granted: names.filter((_, i) => given[i]) });
+    },
+    // [[name, version]]
+    databases: async () => JSON.stringify((await indexedDB.databases()).map(({ name, version }) => [name, version])),
+    // {"version", "stores"}, these without records
+    async schema(name) {
       const database = await open(name);
       try {
-        const transaction = database.transaction(store, "readwrite");
-        const end = finished(transaction);
-        const target = transaction.objectStore(store);
-        for (const [key, value] of pairs) {
+        const { version, objectStoreNames } = database;
+        const names = Array.from(objectStoreNames);
+        const all = names.length ? database.transaction(names) : null;
+        return JSON.stringify({ version, stores: names.map((store) => schemaOf(all.objectStore(store))) });
+      } finally { database.close(); }
+    },
+    // At most `count` records that come after the key `after` (encoded; null: the first), and about PORTION characters:
+    // {"records", "last": key, "more", "full": the next one has more than `size`, "failures", "reason"}.
+    async records(name, store, after, count, size) {
+      const database = await open(name);
+      try {
+        const range = after === null ? undefined : IDBKeyRange.lowerBound(decode(after), true);
+        const source = database.transaction(store).objectStore(store);
+        const inline = source.keyPath !== null;
+        const [keys, values] = await Promise.all([done(source.getAllKeys(range, count)), done(source.getAll(range, count))]);
+        const records = [];
+        let read = 0, room = PORTION, full = false, failures = 0, reason, began = performance.now();
+        for (; read < keys.length && room > 0; read++) {
+          if (performance.now() - began > SLICE) { await turn(); began = performance.now(); }
           try {
-            const request = target.keyPath === null ? target.put(value, key ?? undefined) : target.put(value);
-            request.onerror = (event) => { failures++; reason = request.error.name; event.preventDefault(); };
+            const record = JSON.stringify([inline ? null : await encode(keys[read]), await encode(values[read])]);
+            room -= record.length;
+            size -= record.length;
+            if (size < 0) { full = true; break; }
+            records.push(record);
           } catch (error) { failures++; reason = why(error); }
         }
-        await end;
+        const last = JSON.stringify(read ? await encode(keys[read - 1]) : after);
+        const more = read < keys.length || keys.length === count;
+        const rest = JSON.stringify({ more, full, failures, reason }).slice(1);
+        return `{"records":[${records.join()}],"last":${last},${rest}`;
       } finally { database.close(); }
-      return JSON.stringify(failures ? [`object store ${store} of database ${name}: ${failures} records (${reason})`] : []);
+    },
+    // Of a page that `placeholder.py` made, once it is there whole: {"visible", "lost": [words]}
+    rested: () =>
+      new Promise((resolve) => {
+        const tell = () =>
+          resolve(JSON.stringify({ visible: document.visibilityState === "visible", lost: globalThis.lost ?? [] }));
+        if (document.readyState === "complete") tell();
+        else addEventListener("load", tell, { once: true });
+      }),
+    // These items of localStorage in place of all that there are: [words]
+    replaceLocal(local) {
+      localStorage.clear();
+      return JSON.stringify(put(localStorage, local));
+    },
+    // Items of localStorage, and databases with their schema and records; one that is there already stays as it is.
+    // {"lost": [words], "made": [names of databases]}
+    async put(local, databases) {
+      const lost = put(localStorage, local), made = [];
+      for (const { name, version, stores } of databases) {
+        let fresh = false;
+        try {
+          const database = await open(name, version, (empty) => {
+            fresh = true;
+            for (const { name, keyPath, autoIncrement, indexes } of stores) {
+              const store = empty.createObjectStore(name, { keyPath, autoIncrement });
+              for (const { name, keyPath, unique, multiEntry } of indexes) {
+                store.createIndex(name, keyPath, { unique, multiEntry });
+              }
+            }
+          });
+          try {
+            if (!fresh) throw new Lost("is there already");
+            made.push(name);
+            for (const store of stores) if (store.records.length) lost.push(...(await putInto(database, store)));
+          } finally { database.close(); }
+        } catch (error) { lost.push(`database ${name}: ${error?.message ?? error}`); }
+      }
+      return JSON.stringify({ lost, made });
+    },
+    // More records of one object store: [words]
+    async putRecords(name, store, records) {
+      const database = await open(name);
+      try { return JSON.stringify(await putInto(database, { name: store, records })); }
+      finally { database.close(); }
     },
   };
 })()

@@ -1,277 +1,305 @@
-"""Snapshots on disk: versions per session, complete or not there at all.
+"""Snapshots on disk: versions per session, each whole or not there at all, and only what changed takes space.
 
-    DIRECTORY/SESSION/VERSION/manifest.json     what it is; no secrets
-    DIRECTORY/SESSION/VERSION/context.zst       the context document
-    DIRECTORY/SESSION/VERSION/profile.tar.zst   the profile, if the browser had one that can be kept
-
-A version is written beside, flushed to the disk, and renamed: a full disk or a killed process leaves the versions
-before it as they were. Directories have mode 0700, files 0600. All blocking work is done in threads.
+`folder.py` has what a session's directory looks like. A save puts the parts of the document and the files of the
+profile into packs, unless a version has them already, and then writes a manifest. All blocking work is done in threads.
 """
 
 import asyncio
-import hashlib
-import json
-import os
 import re
-import secrets
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
-import zstandard
+import structlog
 
 from gateway.errors import Code, GatewayError
-from gateway.snapshot.archive import LEVEL, DamagedArchive, Writable, pack, unpack
-from gateway.snapshot.document import ContextDocument, parse
+from gateway.snapshot.archive import lay_out, parted
+from gateway.snapshot.document import ContextDocument
+from gateway.snapshot.folder import GONE, Busy, SessionFolder, instant, remove
+from gateway.snapshot.legacy import old_document, old_profile
+from gateway.snapshot.manifest import SnapshotInfo
+from gateway.snapshot.packs import Damaged, reading
+from gateway.snapshot.parts import get_document
+from gateway.snapshot.saving import Retention, write_version
 from gateway.snapshot.seal import Sealer, unreadable
 
-CONTEXT = "context.zst"
-PROFILE = "profile.tar.zst"
-MANIFEST = "manifest.json"
-NEW = ".new-"  # being written
-GONE = ".gone-"  # being removed
+__all__ = ["SnapshotInfo", "Vault"]
+
+log = structlog.get_logger()
 
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-
-
-@dataclass(frozen=True)
-class SnapshotInfo:
-    """A saved version: `bytes` on disk, `kind` of the browser (`chromium`, `headless-shell`), SHA-256 by file name."""
-
-    session_id: str
-    version: int
-    created_at: str  # ISO 8601, UTC, ms
-    bytes: int
-    reason: str
-    kind: str
-    sealed: bool
-    sha256: dict[str, str]
-
-    @property
-    def has_profile(self) -> bool:
-        return PROFILE in self.sha256
-
-    def to_json(self) -> dict[str, Any]:
-        """The manifest."""
-        return {
-            "version": self.version,
-            "createdAt": self.created_at,
-            "bytes": self.bytes,
-            "reason": self.reason,
-            "browser": self.kind,
-            "sealed": self.sealed,
-            "sha256": self.sha256,
-        }
+T = TypeVar("T")
 
 
 class Vault:
-    """The snapshots of all sessions below `directory`; of each the newest `keep` versions."""
+    """The snapshots of all sessions below `directory`.
 
-    def __init__(self, directory: Path, sealer: Sealer, *, keep: int = 3) -> None:
+    Of each the newest `keep` versions that were saved, none older than `max_age` seconds but the newest; and beside
+    them the newest checkpoint, if nothing was saved since.
+    """
+
+    def __init__(self, directory: Path, sealer: Sealer, *, keep: int = 3, max_age: float | None = None) -> None:
+        if keep < 1:
+            raise ValueError("at least one version must be kept")
         self._directory = directory
         self._sealer = sealer
-        self._keep = keep
+        self._retention = Retention(keep, max_age)
         self._saving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._damaged: dict[tuple[str, int], GatewayError] = {}  # versions that could not be read, by session
+        self._doubtful: set[tuple[str, str]] = set()  # packs of theirs
 
     async def save(
-        self, session_id: str, document: ContextDocument, *, profile: Path | None, kind: str, reason: str
+        self,
+        session_id: str,
+        document: ContextDocument,
+        *,
+        profile: Path | None,
+        kind: str,
+        reason: str,
+        checkpoint: bool = False,
+        fence: int | None = None,
     ) -> SnapshotInfo:
-        """A new version; older ones than the newest `keep` are removed. `profile`: of a browser that has exited.
+        """A new version. `profile`: of a browser that has exited.
 
-        Raises GatewayError(SAVE_FAILED) when the disk does not take it; then all is as before.
+        A `checkpoint` takes the place of the one before, and of nothing else; one that would be the same as the newest
+        version is not written, and that version returned. `fence` numbers the incarnation that writes.
+
+        Raises GatewayError, and then all is as before: SAVE_FAILED when the disk does not take it, FENCED when a later
+        incarnation has claimed the session or saved.
         """
-        folder = self._folder(session_id)
-        draft = SnapshotInfo(session_id, 0, _now(), 0, reason, kind, self._sealer.seals, {})
-        async with self._saving.setdefault(session_id, asyncio.Lock()):
-            return await asyncio.to_thread(self._save, folder, draft, document, profile)
+        draft = SnapshotInfo(
+            session_id, 0, instant(time.time()), 0, reason, kind, self._sealer.seals, checkpoint=checkpoint, fence=fence
+        )
+        return await self._alone(session_id, lambda folder: self._save(folder, draft, document, profile))
 
-    async def load_document(self, session_id: str, version: int | None = None) -> ContextDocument:
+    async def claim(self, session_id: str, fence: int) -> None:
+        """From now on, in every process and after every restart, only incarnation `fence` and later ones may save.
+
+        Raises GatewayError: FENCED when a later one has claimed it or saved, SAVE_FAILED.
+        """
+        await self._alone(session_id, lambda folder: self._claim(folder, fence))
+
+    async def load_document(
+        self, session_id: str, version: int | None = None, *, storage: bool = True
+    ) -> ContextDocument:
         """The context of one version, the newest if none is named.
 
+        Without `storage` its origins are there by name only: quicker, where the profile has their content.
         Raises GatewayError: NOTHING_SAVED, SNAPSHOT_UNREADABLE naming the snapshot.
         """
-        return await asyncio.to_thread(self._load, self._folder(session_id), version)
+        return await asyncio.to_thread(self._load, self._folder(session_id), version, storage)
 
-    async def unpack_profile(self, session_id: str, version: int, into: Path) -> bool:
-        """Put the profile into the directory `into`; False when that version has none. Raises as `load_document`."""
-        return await asyncio.to_thread(self._unpack, self._folder(session_id), version, into)
+    async def unpack_profile(self, session_id: str, version: int, into: Path, *, late: bool | None = None) -> bool:
+        """Put the profile into the directory `into`; False when that version has none. Raises as `load_document`.
+
+        With `late` False only what a browser needs to start, with True the rest, which its pages need.
+        """
+        return await asyncio.to_thread(self._unpack, self._folder(session_id), version, into, late)
+
+    async def usable(self, session_id: str) -> tuple[SnapshotInfo, tuple[str, ...]]:
+        """The newest version that can be read, and in words why each newer one cannot.
+
+        Checked is the whole context; of the profile that all of it is there. Where it turns out to be damaged on
+        unpacking, ask again: what could not be read once is not given again. Raises as `load_document`.
+        """
+        return await asyncio.to_thread(self._usable, self._folder(session_id))
 
     async def list(self, session_id: str) -> tuple[SnapshotInfo, ...]:
-        """All versions, oldest first; one whose manifest is damaged has the reason `unreadable`."""
-        return await asyncio.to_thread(self._list, self._folder(session_id))
+        """All versions, oldest first; one whose manifest cannot be read has the reason `unreadable`."""
+        return await asyncio.to_thread(self._folder(session_id).infos)
+
+    async def size(self, session_id: str) -> int:
+        """Bytes on disk that a session takes."""
+        return await asyncio.to_thread(self._folder(session_id).size)
+
+    async def sessions(self) -> tuple[str, ...]:
+        """All that have a directory."""
+        return tuple(folder.session_id for folder in await asyncio.to_thread(self._folders))
 
     async def erase(self, session_id: str) -> None:
-        """Remove all that was saved of a session; nothing saved is no error."""
-        await asyncio.to_thread(_remove, self._folder(session_id), self._directory)
+        """Remove all that was saved of a session, its fence too; nothing saved is no error. Raises OSError."""
+        await self._alone(session_id, self._erase)
+
+    async def expire(self, now: float, max_age: float) -> int:
+        """Remove versions older than `max_age` seconds at `now`, but the newest of each session; how many.
+
+        A session that is being written is left for the next time. Raises OSError.
+        """
+        return await asyncio.to_thread(self._expire, instant(now - max_age))
 
     def sweep(self) -> int:
-        """At the start: remove what a killed process left half written or half removed. How many directories."""
-        left = [path for pattern in (f"{GONE}*", f"*/{NEW}*", f"*/{GONE}*") for path in self._directory.glob(pattern)]
+        """At the start: remove what a killed process left half written or half removed. How many things."""
+        left = list(self._directory.glob(f"{GONE}*"))
         for path in left:
             shutil.rmtree(path)
-        return len(left)
+        return len(left) + sum(self._each_folder(SessionFolder.tidy))
 
-    def _folder(self, session_id: str) -> Path:
+    # --- in threads ---
+
+    def _folder(self, session_id: str) -> SessionFolder:
         if not _SESSION.fullmatch(session_id):
             raise GatewayError(Code.BAD_REQUEST, "a session id has letters, digits, - and _ only")
-        return self._directory / session_id
+        return SessionFolder(self._directory / session_id)
 
-    def _save(self, folder: Path, draft: SnapshotInfo, document: ContextDocument, profile: Path | None) -> SnapshotInfo:
-        new = folder / f"{NEW}{secrets.token_hex(6)}"
+    def _folders(self) -> Iterable[SessionFolder]:
+        if not self._directory.is_dir():
+            return []
+        names = sorted(path.name for path in self._directory.iterdir() if path.is_dir())
+        return [SessionFolder(self._directory / name) for name in names if _SESSION.fullmatch(name)]
+
+    async def _alone(self, session_id: str, do: Callable[[SessionFolder], T]) -> T:
+        """One at a time in this process without a thread that waits; `do` sees to other processes."""
+        folder = self._folder(session_id)
+        async with self._saving.setdefault(session_id, asyncio.Lock()):
+            return await asyncio.to_thread(do, folder)
+
+    def _each_folder(self, do: Callable[[SessionFolder], int]) -> Iterable[int]:
+        for folder in self._folders():
+            try:
+                with folder.locked(wait=False) as there:
+                    yield do(folder) if there else 0
+            except Busy:
+                continue
+
+    def _save(
+        self, folder: SessionFolder, draft: SnapshotInfo, document: ContextDocument, profile: Path | None
+    ) -> SnapshotInfo:
+        doubtful = frozenset(pack for session, pack in tuple(self._doubtful) if session == folder.session_id)
         try:
-            new.mkdir(mode=0o700, parents=True)
-            folder.chmod(0o700)  # mkdir gives parents the mode of the umask
-            versions = _versions(folder)
-            info = replace(draft, version=versions[-1] + 1 if versions else 1)
-            writers: dict[str, Callable[[Writable], object]] = {CONTEXT: lambda file: _write(document, file)}
-            if profile is not None:
-                writers[PROFILE] = lambda file: pack(profile, file)
-            for name, write in writers.items():
-                size, digest = self._write_file(new / name, _name(folder, info.version), write)
-                info = replace(info, bytes=info.bytes + size, sha256={**info.sha256, name: digest})
-            with open(new / MANIFEST, "xb", opener=_private) as file:
-                file.write(json.dumps(info.to_json()).encode())
-                _flush(file)
-            _flush_directory(new)
-            new.rename(folder / str(info.version))
-            _flush_directory(folder)
-            _flush_directory(self._directory)
+            with folder.locked(make=True):
+                self._enforce(folder, draft.fence)
+                info = write_version(folder, draft, document, profile, self._sealer, doubtful)
+                try:
+                    self._retention.apply(folder, time.time())
+                except OSError as error:  # the version is saved; the next save tries again
+                    log.warning("snapshots_not_removed", session=folder.session_id, error=str(error))
+                return info
         except OSError as error:
-            shutil.rmtree(new, ignore_errors=True)  # what is left is swept at the next start
             why = f"the snapshot of session {draft.session_id} cannot be saved: {error.strerror or error}"
             raise GatewayError(Code.SAVE_FAILED, why) from error
-        for version in _versions(folder)[: -self._keep]:
-            _remove(folder / str(version), folder)
-        return info
 
-    def _write_file(self, path: Path, name: str, write: Callable[[Writable], object]) -> tuple[int, str]:
-        with open(path, "x+b", opener=_private) as file:
-            with self._sealer.writing(file, f"{name}/{path.name}") as sealed:
-                write(sealed)
-            _flush(file)
-            file.seek(0)
-            return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
-
-    def _load(self, folder: Path, version: int | None) -> ContextDocument:
-        if version is None:
-            version = next(reversed(_versions(folder)), None)
-        if version is None:
-            raise GatewayError(Code.NOTHING_SAVED, f"nothing is saved of session {folder.name}")
-        name = _name(folder, version)
+    def _claim(self, folder: SessionFolder, fence: int) -> None:
         try:
-            with self._open(folder, self._info(folder, version), CONTEXT) as file:
-                data = zstandard.ZstdDecompressor().stream_reader(file).read()
-            return parse(json.loads(data))
-        except (zstandard.ZstdError, ValueError, RecursionError) as error:
-            raise unreadable(name, "its context is no context document") from error
-        except GatewayError as error:
-            if error.code is Code.BAD_REQUEST:
-                raise unreadable(name, error.message) from error
-            raise
+            with folder.locked(make=True):
+                self._enforce(folder, fence)
+        except OSError as error:
+            why = f"session {folder.session_id} cannot be claimed: {error.strerror or error}"
+            raise GatewayError(Code.SAVE_FAILED, why) from error
 
-    def _unpack(self, folder: Path, version: int, into: Path) -> bool:
-        info = self._info(folder, version)
-        if not info.has_profile:
-            return False
-        try:
-            with self._open(folder, info, PROFILE) as file:
-                unpack(file, into)
-        except DamagedArchive as error:
-            raise unreadable(_name(folder, version), str(error)) from error
-        return True
+    def _enforce(self, folder: SessionFolder, fence: int | None) -> None:
+        if fence is None:
+            return
+        last = folder.fence()
+        if last is not None and fence < last:
+            why = f"session {folder.session_id} was taken over: incarnation {fence} may not save it, {last} may"
+            raise GatewayError(Code.FENCED, why)
+        if last != fence:
+            folder.set_fence(fence)
 
-    def _open(self, folder: Path, info: SnapshotInfo, file_name: str) -> IO[bytes]:
-        """The file, checked against the manifest and opened by the sealer."""
-        name = _name(folder, info.version)
-        try:
-            file = (folder / str(info.version) / file_name).open("rb")
-        except FileNotFoundError as error:
-            raise unreadable(name, f"{file_name} is missing") from error
-        try:
-            if hashlib.file_digest(file, "sha256").hexdigest() != info.sha256.get(file_name):
-                raise unreadable(name, f"{file_name} is damaged")
-            file.seek(0)
-            return self._sealer.reading(file, f"{name}/{file_name}")
-        except GatewayError:
-            file.close()
-            raise
+    def _load(self, folder: SessionFolder, version: int | None, storage: bool) -> ContextDocument:
+        def load(number: int) -> ContextDocument:
+            if folder.is_old(number):
+                return old_document(folder.path, number, self._sealer)
+            manifest = folder.manifest(number, self._sealer)
+            packs = {piece.pack for part in manifest.document for piece in part.pieces}
+            with reading(folder.path, folder.session_id, self._sealer, packs) as reader:
+                return get_document(manifest.document, reader, storage=storage)
 
-    def _list(self, folder: Path) -> tuple[SnapshotInfo, ...]:
-        found = []
-        for version in _versions(folder):
+        return self._read(folder, version, load)
+
+    def _unpack(self, folder: SessionFolder, version: int, into: Path, late: bool | None) -> bool:
+        def unpack(number: int) -> bool:
+            if folder.is_old(number):  # in one stream
+                return True if late else old_profile(folder.path, number, self._sealer, into)
+            manifest = folder.manifest(number, self._sealer)
+            tree = manifest.profile()
+            if tree is None:
+                return False
+            if late is not None:
+                tree = parted(tree)[late]
+            packs = {piece.pack for file in tree.files for piece in file.pieces}
+            with reading(folder.path, folder.session_id, self._sealer, packs) as reader:
+                lay_out(tree, reader, into)
+            return True
+
+        return self._read(folder, version, unpack)
+
+    def _read(self, folder: SessionFolder, version: int | None, do: Callable[[int], T]) -> T:
+        """Do it with a version; one that is removed at that moment was not there, and the newest is then another."""
+        while True:
+            number = next(reversed(folder.versions()), None) if version is None else version
+            if number is None:
+                raise GatewayError(Code.NOTHING_SAVED, f"nothing is saved of session {folder.session_id}")
+            if version is not None and not folder.has(number):
+                raise GatewayError(Code.NOTHING_SAVED, f"session {folder.session_id} has no snapshot {number}")
             try:
-                found.append(self._info(folder, version))
-            except GatewayError:  # told by its reason, and by `load_document` in words
-                found.append(SnapshotInfo(folder.name, version, _now(), 0, "unreadable", "", False, {}))
-        return tuple(found)
+                return do(number)
+            except Damaged as error:
+                if folder.has(number):
+                    raise self._marked(folder, number, unreadable(folder.name(number), str(error))) from error
+            except GatewayError as error:
+                raise self._marked(folder, number, error) from None
 
-    def _info(self, folder: Path, version: int) -> SnapshotInfo:
-        path = folder / str(version)
-        if not path.is_dir():
-            raise GatewayError(Code.NOTHING_SAVED, f"session {folder.name} has no snapshot {version}")
-        try:
-            fields = json.loads((path / MANIFEST).read_bytes())
-            return SnapshotInfo(
-                session_id=folder.name,
-                version=version,
-                created_at=str(fields["createdAt"]),
-                bytes=int(fields["bytes"]),
-                reason=str(fields["reason"]),
-                kind=str(fields["browser"]),
-                sealed=bool(fields["sealed"]),
-                sha256=dict(fields["sha256"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise unreadable(_name(folder, version), "its manifest is damaged") from error
+    def _marked(self, folder: SessionFolder, version: int, error: GatewayError) -> GatewayError:
+        """Neither it nor what it is made of is used again by this process."""
+        self._damaged[folder.session_id, version] = error
+        with suppress(Damaged):  # then nobody can tell what it was made of
+            self._doubtful.update((folder.session_id, pack) for pack in folder.header(version).packs)
+        return error
 
+    def _usable(self, folder: SessionFolder) -> tuple[SnapshotInfo, tuple[str, ...]]:
+        skipped: list[str] = []
+        left = folder.versions()
+        while left:
+            version = left.pop()
+            try:
+                if (found := self._damaged.get((folder.session_id, version))) is not None:
+                    raise found
+                return self._read(folder, version, lambda number: self._checked(folder, number)), tuple(skipped)
+            except GatewayError as error:
+                if error.code is Code.NOTHING_SAVED:  # just removed, since there is a newer one: from the start
+                    left, skipped = folder.versions(), []
+                else:
+                    skipped.append(error.message)
+        if skipped:
+            raise GatewayError(Code.SNAPSHOT_UNREADABLE, "; ".join(skipped))
+        raise GatewayError(Code.NOTHING_SAVED, f"nothing is saved of session {folder.session_id}")
 
-def _name(folder: Path, version: int) -> str:
-    return f"{folder.name}/{version}"
+    def _checked(self, folder: SessionFolder, version: int) -> SnapshotInfo:
+        """Raises Damaged, GatewayError(SNAPSHOT_UNREADABLE)."""
+        if folder.is_old(version):
+            old_document(folder.path, version, self._sealer)
+            return folder.header(version).info
+        manifest = folder.manifest(version, self._sealer)
+        for piece in manifest.pieces:
+            if folder.pack_size(piece.pack) < piece.offset + piece.stored:
+                raise Damaged("a part of it is missing")
+        with reading(folder.path, folder.session_id, self._sealer, manifest.header.packs) as reader:
+            for part in manifest.document:
+                reader.get_all(part.pieces)
+        return manifest.header.info
 
+    def _erase(self, folder: SessionFolder) -> None:
+        with folder.locked() as there:
+            if there:
+                remove(folder.path, self._directory)
+        # Copies: other threads may be adding.
+        for damaged in [mark for mark in tuple(self._damaged) if mark[0] == folder.session_id]:
+            self._damaged.pop(damaged, None)
+        for doubtful in [mark for mark in tuple(self._doubtful) if mark[0] == folder.session_id]:
+            self._doubtful.discard(doubtful)
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def _expire(self, since: str) -> int:
+        def expired(folder: SessionFolder) -> int:
+            old = [info.version for info in folder.infos()[:-1] if info.created_at < since]
+            for version in old:
+                folder.drop(version)
+            if old:
+                folder.tidy()
+            return len(old)
 
-
-def _versions(folder: Path) -> list[int]:
-    try:
-        return sorted(int(entry) for entry in os.listdir(folder) if entry.isdecimal())
-    except FileNotFoundError:
-        return []
-
-
-def _write(document: ContextDocument, file: Writable) -> None:
-    data = json.dumps(document.to_json(), separators=(",", ":")).encode("ascii")
-    file.write(zstandard.ZstdCompressor(level=LEVEL).compress(data))
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _flush(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _flush_directory(path: Path) -> None:
-    """A rename is on the disk once its directory is (fsync(2))."""
-    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _remove(path: Path, parent: Path) -> None:
-    """Out of the way first, in one step: a version is never half there."""
-    gone = parent / f"{GONE}{secrets.token_hex(6)}"
-    try:
-        path.rename(gone)
-    except FileNotFoundError:
-        return
-    shutil.rmtree(gone)
+        return sum(self._each_folder(expired))

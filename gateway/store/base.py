@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.records import Kind, SessionId, SessionRecord, Status
+from gateway.records import Identity, Kind, SessionId, SessionRecord, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +68,18 @@ class Store(Protocol):
 
     async def unclaim(self, tenant: str, key: str) -> None:
         """Give an idempotency key back, after a create that failed."""
+
+    async def add_identity(self, tenant: str, name: str, identity: Identity) -> bool:
+        """A new identity of the tenant's; False if it has one of that name."""
+
+    async def put_identity(self, tenant: str, name: str, identity: Identity) -> bool:
+        """Replace the tenant's identity of that name, or make it; True if it was made."""
+
+    async def identity(self, tenant: str, name: str) -> Identity | None:
+        """The tenant's identity of that name, or None."""
+
+    async def identities(self, tenant: str) -> list[tuple[str, Identity]]:
+        """All identities of a tenant with their names, in the order of these."""
+
+    async def drop_identity(self, tenant: str, name: str) -> bool:
+        """Forget an identity; False if there is none of that name. Sessions that were made with it keep theirs."""

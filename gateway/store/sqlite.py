@@ -12,7 +12,7 @@ import aiosqlite
 from pydantic import TypeAdapter
 
 from gateway.errors import Code, GatewayError
-from gateway.records import Kind, SessionId, SessionRecord, Status
+from gateway.records import Identity, Kind, SessionId, SessionRecord, Status
 from gateway.store.base import Fenced, Page, Query
 
 SCHEMA = """
@@ -38,6 +38,12 @@ CREATE TABLE IF NOT EXISTS idempotency (
     made_at REAL NOT NULL,
     PRIMARY KEY (tenant, key)
 );
+CREATE TABLE IF NOT EXISTS identities (
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    PRIMARY KEY (tenant, name)
+);
 """
 IDEMPOTENCY_LIFE = 86400.0  # seconds
 RUNNING = tuple(status.value for status in Status if status.running)
@@ -46,6 +52,7 @@ LABELLED = (
     " WHERE json_extract(value, '$[0]') = ? AND json_extract(value, '$[1]') = ?)"
 )
 _record = TypeAdapter(SessionRecord)
+_identity = TypeAdapter(Identity)
 
 
 @asynccontextmanager
@@ -160,6 +167,33 @@ class SqliteStore:
     async def unclaim(self, tenant: str, key: str) -> None:
         """See Store."""
         await self._run("DELETE FROM idempotency WHERE tenant = ? AND key = ?", (tenant, key))
+
+    async def add_identity(self, tenant: str, name: str, identity: Identity) -> bool:
+        """See Store."""
+        sql = "INSERT OR IGNORE INTO identities (tenant, name, identity) VALUES (?, ?, ?)"
+        return await self._run(sql, (tenant, name, _identity.dump_json(identity).decode())) == 1
+
+    async def put_identity(self, tenant: str, name: str, identity: Identity) -> bool:
+        """See Store."""
+        if await self.add_identity(tenant, name, identity):
+            return True
+        sql = "INSERT OR REPLACE INTO identities (tenant, name, identity) VALUES (?, ?, ?)"
+        await self._run(sql, (tenant, name, _identity.dump_json(identity).decode()))
+        return False
+
+    async def identity(self, tenant: str, name: str) -> Identity | None:
+        """See Store."""
+        rows = await self._rows("SELECT identity FROM identities WHERE tenant = ? AND name = ?", (tenant, name))
+        return _identity.validate_json(rows[0][0]) if rows else None
+
+    async def identities(self, tenant: str) -> list[tuple[str, Identity]]:
+        """See Store."""
+        rows = await self._rows("SELECT name, identity FROM identities WHERE tenant = ? ORDER BY name", (tenant,))
+        return [(name, _identity.validate_json(text)) for name, text in rows]
+
+    async def drop_identity(self, tenant: str, name: str) -> bool:
+        """See Store."""
+        return await self._run("DELETE FROM identities WHERE tenant = ? AND name = ?", (tenant, name)) == 1
 
     async def _number(self, session: str, tenant: str) -> int:
         rows = await self._rows("SELECT number FROM sessions WHERE id = ? AND tenant = ?", (session, tenant))

@@ -108,6 +108,11 @@ class Access:
         return base64.urlsafe_b64encode(digest[:18]).decode()
 
 
+def digest(secret: str) -> str:
+    """What is remembered of a secret: its SHA-256, in hexadecimal."""
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
+
+
 def same(one: str, other: str) -> bool:
     """Compare secrets in constant time."""
     return hmac.compare_digest(one.encode(errors="replace"), other.encode(errors="replace"))

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from gateway.errors import Code, GatewayError
 
@@ -32,6 +32,15 @@ class Slots:
         finally:
             self._give()
 
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """The slot of a browser that runs already, whatever the limit is now."""
+        self.used += 1
+        try:
+            yield
+        finally:
+            self._give()
+
     async def _take(self) -> None:
         if self.used < self.limit and not self._waiting:
             self.used += 1
@@ -54,7 +63,7 @@ class Slots:
             raise
 
     def _give(self) -> None:
-        while self._waiting:
+        while self._waiting and self.used <= self.limit:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)  # the slot passes on: `used` stays

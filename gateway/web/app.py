@@ -8,10 +8,12 @@ from aiohttp import web
 from gateway.records import Limits
 from gateway.relay.relay import Relays
 from gateway.session.registry import Registry
+from gateway.store.base import Store
 from gateway.web.connect import Connect
 from gateway.web.discovery import Discovery
 from gateway.web.door import Door
 from gateway.web.health import Health
+from gateway.web.identities import Identities
 from gateway.web.middleware import middleware
 from gateway.web.sessions import Sessions
 
@@ -29,12 +31,14 @@ def build_app(
     door: Door,
     limits: Limits,
     http: aiohttp.ClientSession,
+    store: Store,
     *,
     external_url: str | None,
     max_body: int,
 ) -> web.Application:
-    """The application over one registry. `http` talks to the browsers; `max_body` in bytes."""
-    sessions = Sessions(registry, door.access, limits, external_url)
+    """The application over one registry and its store. `http` talks to the browsers; `max_body` in bytes."""
+    identities = Identities(store)
+    sessions = Sessions(registry, door.access, limits, external_url, identities.named)
     connect = Connect(registry, relays, door, limits, external_url)
     discovery = Discovery(registry, door.access, limits, external_url, http)
     health = Health(registry)
@@ -67,6 +71,12 @@ def build_app(
     app.router.add_post(f"/session/{KEY}/snapshot", sessions.snapshot)
     app.router.add_get(f"/session/{KEY}/snapshots", sessions.snapshots)
     app.router.add_get(f"/session/{KEY}/context", sessions.context)
+
+    app.router.add_post("/identities", identities.create)
+    app.router.add_get("/identities", identities.page)
+    app.router.add_get("/identities/{name}", identities.show)
+    app.router.add_put("/identities/{name}", identities.replace)
+    app.router.add_delete("/identities/{name}", identities.delete)
 
     for slash in ("", "/"):  # Playwright asks with a slash at the end
         app.router.add_get(f"/json/version{slash}", discovery.version)

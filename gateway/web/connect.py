@@ -14,6 +14,7 @@ from aiohttp import web
 
 from browser_pool.spec import LaunchSpec
 from gateway.errors import Code, GatewayError
+from gateway.identity.launch import launch as dressed
 from gateway.records import Kind, Limits, SessionSpec
 from gateway.relay.browser_leg import BrowserUnreachable, dial
 from gateway.relay.relay import Relays
@@ -22,11 +23,11 @@ from gateway.session.drops import Drops
 from gateway.session.life import Role
 from gateway.session.registry import Registry
 from gateway.session.session import Session
-from gateway.tenancy.access import Access, Principal, Scope, same
+from gateway.tenancy.access import Access, Principal, Scope, digest, same
 from gateway.web.door import PRINCIPAL, Door, credential
 from gateway.web.links import links_of
 from gateway.web.sessions import check_query, session_id, switch
-from gateway.web.shapes import LaunchBody, checked_flags, mode_of, read, seconds
+from gateway.web.shapes import LaunchBody, checked_flags, launch_identity, mode_of, read, seconds
 
 log = structlog.get_logger()
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
@@ -73,9 +74,9 @@ class Connect:
         kept = self._registry.live(number)
         given = credential(request)
         takeover = switch(request, "takeover")
-        if kept is not None and kept.reconnect_auth is not None:
+        if kept is not None and (wanted := kept.record.secret) is not None:
             # With `auth` nothing else opens it, neither the capability in the path nor the tenant's token.
-            if given is None or not same(given, kept.reconnect_auth):
+            if given is None or not same(digest(given), wanted):
                 raise GatewayError(Code.UNAUTHORIZED, "this browser wants the secret that reconnect was given as auth")
             return await self._sit(request, accept, kept, Role.DRIVER, takeover=takeover)
         reachable = kept is not None and kept.reachable
@@ -113,7 +114,7 @@ class Connect:
             raise GatewayError(Code.FORBIDDEN, "this credential is for /reconnect only")
         takeover = switch(request, "takeover")  # whatever may be wrong is said before anything is woken
         session = await self._registry.session(principal, session_id(key))
-        if session.record.spec.kind is Kind.STANDARD and session.reconnect_auth is not None:
+        if session.record.spec.kind is Kind.STANDARD and session.record.secret is not None:
             # The other roads to a browser that is kept must not lead round its `auth`.
             raise GatewayError(Code.UNAUTHORIZED, "this browser wants the secret that reconnect was given as auth")
         return await self._sit(request, accept, session, Role.DRIVER, takeover=takeover)
@@ -186,15 +187,10 @@ def standard_spec(request: web.Request, tenant: str, limits: Limits) -> SessionS
     if switch(request, "blockAds"):
         raise GatewayError(Code.UNSUPPORTED, "blockAds: this gateway does not block ads yet")
     flags = [name if value == "" else f"{name}={value}" for name, value in query.items() if name.startswith("--")]
-    viewport = body.viewport or body.default_viewport
+    identity = launch_identity(body)
     launch = LaunchSpec(
         mode=mode_of(body.headless),
         args=checked_flags([*body.args, *flags]),
-        user_agent=body.user_agent,
-        locale=body.locale,
-        timezone=body.timezone,
-        viewport=(viewport.width, viewport.height) if viewport else None,
-        device_scale_factor=viewport.device_scale_factor if viewport else None,
         proxy_server=query.get("proxyServer"),
         stealth=body.stealth or switch(request, "stealth"),
     )
@@ -207,10 +203,12 @@ def standard_spec(request: web.Request, tenant: str, limits: Limits) -> SessionS
     return SessionSpec(
         tenant=tenant,
         kind=Kind.STANDARD,
-        launch=launch,
+        launch=dressed(identity, launch),
         ttl=seconds("timeout", None if timeout is None else int(timeout), limits.ttl_max, limits.ttl_max),
         keep=0,
         labels=(("trackingId", tracking[:256]),) if tracking else (),
+        identity=identity,
+        park=limits.park,
     )
 
 

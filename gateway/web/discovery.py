@@ -19,7 +19,6 @@ from browser_pool.spec import LaunchSpec
 from gateway.errors import Code, GatewayError
 from gateway.records import Kind, Limits, SessionSpec
 from gateway.session.registry import Registry
-from gateway.session.seat import refusal
 from gateway.session.session import Session
 from gateway.tenancy.access import Access
 from gateway.web.door import PRINCIPAL
@@ -83,7 +82,17 @@ class Discovery:
         if running:
             return await self._new(request, running[0])
         principal.require_tenant()
-        spec = SessionSpec(principal.tenant, Kind.API, LaunchSpec(), self._limits.ttl, self._limits.keep, persist=True)
+        limits = self._limits
+        spec = SessionSpec(
+            principal.tenant,
+            Kind.API,
+            LaunchSpec(),
+            limits.ttl,
+            limits.keep,
+            persist=True,
+            park=limits.park,
+            checkpoint=limits.checkpoint,
+        )
         return await self._new(request, await self._registry.created(spec))
 
     async def act(self, request: web.Request) -> web.Response:
@@ -159,6 +168,10 @@ class Discovery:
         return await self._registry.awake(request[PRINCIPAL], session_id(request.match_info["key"]))
 
     async def _targets(self, session: Session, links: Links) -> list[dict[str, Any]]:
+        if session.parked and session.browser is not None:  # a look at the list shall not wake them all
+            pages = session.browser.pages.items()
+            known = [{"id": page, "type": "page", "title": "", "description": "", "url": url} for page, url in pages]
+            return [_rewritten(target, session, links) for target in known]
         found: list[dict[str, Any]] = json.loads(await self._ask(session, "/json/list"))
         return [_rewritten(target, session, links) for target in found]
 
@@ -189,10 +202,8 @@ class Discovery:
 
     async def _ask(self, session: Session, path: str, method: str = "GET") -> bytes:
         """What the session's browser answers; raises TARGET_NOT_FOUND for its 404."""
-        browser = session.browser
-        if browser is None:
-            raise refusal(Code.NOT_RUNNING)
-        return await self._fetch(browser.port, path, method)
+        async with session.used() as browser:
+            return await self._fetch(browser.port, path, method)
 
     async def _fetch(self, port: int, path: str, method: str = "GET") -> bytes:
         try:

@@ -79,7 +79,7 @@ class Health:
         """What Prometheus asks for, as it stands now."""
         slots, pool = self._registry.means.slots, self._registry.means.pool
         leases = CounterMetricFamily("gateway_leases", "Browsers handed out, by where they came from", labels=["from"])
-        for origin in ("warm", "launched"):
+        for origin in ("warm", "launched", "adopted"):
             leases.add_metric([origin], pool.leases[origin])
         return [
             leases,

@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+import structlog
 from aiohttp import web
 
 from gateway.errors import Code, GatewayError
-from gateway.records import Kind, Limits, SessionId, SessionRecord, SessionSpec, Source, Status, is_session_id
+from gateway.records import Identity, Kind, Limits, SessionId, SessionRecord, SessionSpec, Source, Status, is_session_id
 from gateway.session.commands import instant
 from gateway.session.registry import Registry
-from gateway.snapshot.document import ContextDocument, parse
+from gateway.snapshot.document import ContextDocument
+from gateway.snapshot.formats import Format, parse_any, written
 from gateway.snapshot.vault import SnapshotInfo
 from gateway.store.base import Query
 from gateway.tenancy.access import Access, Principal
@@ -19,18 +22,23 @@ from gateway.web.door import PRINCIPAL
 from gateway.web.links import Links, links_of
 from gateway.web.shapes import AmendBody, ForkBody, RestoreBody, RestoreFrom, SessionBody, read, seconds, session_spec
 
+log = structlog.get_logger()
 LIST_QUERY = frozenset({"status", "name", "label", "cursor", "limit"})
 CREDENTIALS = frozenset({"token", "apiKey"})
+Named = Callable[[str, str], Awaitable[Identity]]  # a tenant's identity by its name; raises NOT_FOUND
 
 
 class Sessions:
     """Handlers of /session and /sessions."""
 
-    def __init__(self, registry: Registry, access: Access, limits: Limits, external_url: str | None) -> None:
+    def __init__(
+        self, registry: Registry, access: Access, limits: Limits, external_url: str | None, identities: Named
+    ) -> None:
         self._registry = registry
         self._access = access
         self._limits = limits
         self._external_url = external_url
+        self._identities = identities
 
     async def create(self, request: web.Request) -> web.Response:
         """POST /session."""
@@ -38,7 +46,8 @@ class Sessions:
         principal.require_tenant()
         check_query(request, frozenset())
         body = read(SessionBody, await json_body(request), "body")
-        spec = session_spec(body, principal.tenant, self._limits)
+        stored = await self._identities(principal.tenant, body.identity) if isinstance(body.identity, str) else None
+        spec = session_spec(body, principal.tenant, self._limits, stored)
         if body.attach:
             if body.name is None:
                 raise GatewayError(Code.BAD_REQUEST, "body: attach wants the name of the session to join")
@@ -61,7 +70,7 @@ class Sessions:
         if body.context is not None and body.restore is not None:
             raise GatewayError(Code.BAD_REQUEST, "body: context and restore exclude each other")
         if body.context is not None:
-            context = parse(body.context)
+            context = parse_any(body.context)
         if body.restore is not None:
             wanted = body.restore if isinstance(body.restore, RestoreFrom) else RestoreFrom(session=body.restore)
             source = await self._registry.source(principal, session_id(wanted.session), wanted.snapshot)
@@ -172,9 +181,9 @@ class Sessions:
     async def context(self, request: web.Request) -> web.Response:
         """GET /session/ID/context: of the running browser, else what was saved last."""
         check_query(request, frozenset({"format"}))
-        form = request.query.get("format", "native")
-        if form != "native":
-            raise GatewayError(Code.UNSUPPORTED, f"format: {form[:40]!r} is not there yet; native is")
+        asked = request.query.get("format", "native")
+        if asked not in Format.__members__.values():
+            raise GatewayError(Code.BAD_REQUEST, f"format: one of {', '.join(Format)} is wanted")
         principal, key = request[PRINCIPAL], session_id(request.match_info["key"])
         record = await self._registry.find(principal, key)
         if record.status.running:
@@ -182,7 +191,10 @@ class Sessions:
         else:
             source = await self._registry.source(principal, key)
             document = await self._registry.means.vault.load_document(source.session, source.version)
-        return web.json_response(document.to_json())
+        shaped, missing = written(document, Format(asked))
+        if missing:
+            log.info("context_incomplete", session=key, format=asked, missing=len(missing))
+        return web.json_response(shaped)
 
     async def _created(self, request: web.Request, spec: SessionSpec, context: ContextDocument | None) -> web.Response:
         key = request.headers.get("Idempotency-Key")

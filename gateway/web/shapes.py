@@ -9,7 +9,8 @@ from pydantic.alias_generators import to_camel
 from browser_pool.command_line import FlagRefused, check_flag
 from browser_pool.spec import LaunchSpec, Mode
 from gateway.errors import Code, GatewayError
-from gateway.records import Kind, Limits, SessionSpec
+from gateway.identity.launch import launch as dressed
+from gateway.records import Identity, Kind, Limits, SessionSpec
 
 
 def _unicode(text: str) -> str:
@@ -54,6 +55,32 @@ class Viewport(Shape):
     device_scale_factor: Annotated[float, Field(gt=0, le=8)] | None = None
 
 
+class Geolocation(Shape):
+    """Degrees, and metres."""
+
+    latitude: Annotated[float, Field(ge=-90, le=90)]
+    longitude: Annotated[float, Field(ge=-180, le=180)]
+    accuracy: Annotated[float, Field(ge=0, le=1e7)] = 20.0
+
+
+def _settable(headers: dict[str, str]) -> dict[str, str]:
+    """Only what neither the connection nor another field decides; each name once, in whatever case."""
+    for name in headers:
+        if name.lower() in _RESERVED_HEADERS or name.lower().startswith(("sec-", "proxy-", "access-control-")):
+            raise ValueError(f"{name} cannot be set: the browser, or another field of the identity, decides it")
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError("a header is given twice")
+    return headers
+
+
+_RESERVED_HEADERS = frozenset(
+    "host content-length content-type connection keep-alive te trailer transfer-encoding upgrade expect cookie origin "
+    "referer range user-agent accept accept-encoding accept-language".split()
+)
+HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$")]
+HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e]*$", max_length=4096)]
+
+
 class IdentityBody(Shape):
     """Who the browser says it is."""
 
@@ -62,8 +89,10 @@ class IdentityBody(Shape):
     timezone: Timezone | None = None
     viewport: Viewport | None = None
     device_scale_factor: Annotated[float, Field(gt=0, le=8)] | None = None
-    geolocation: dict[str, float] | None = None
-    extra_headers: dict[str, str] | None = None
+    geolocation: Geolocation | None = None
+    extra_headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=32), AfterValidator(_settable)] | None = (
+        None
+    )
 
 
 class ProxyBody(Shape):
@@ -173,28 +202,44 @@ def _path(place: tuple[int | str, ...]) -> list[str]:
     return [str(part) for part in place if not _BRANCH.search(str(part))]
 
 
-def session_spec(body: SessionBody, tenant: str, limits: Limits) -> SessionSpec:
-    """The spec of an API session; raises GatewayError for what cannot be had."""
-    identity = body.identity
-    if isinstance(identity, str):
-        raise _unsupported("identity", "stored identities are not there yet; give it inline")
-    identity = identity or IdentityBody()
-    if identity.geolocation is not None or identity.extra_headers is not None:
-        raise _unsupported("identity", "geolocation and extraHeaders cannot be held for every client yet")
+def identity_of(body: IdentityBody | None) -> Identity | None:
+    """What an identity's body asks for; None if that is nothing."""
+    if body is None:
+        return None
+    viewport, place = body.viewport, body.geolocation
+    found = Identity(
+        user_agent=body.user_agent,
+        locale=body.locale,
+        timezone=body.timezone,
+        viewport=(viewport.width, viewport.height) if viewport else None,
+        device_scale_factor=body.device_scale_factor or (viewport.device_scale_factor if viewport else None),
+        geolocation=(place.latitude, place.longitude, place.accuracy) if place else None,
+        extra_headers=tuple(sorted((body.extra_headers or {}).items())),
+    )
+    return None if found == Identity() else found
+
+
+def launch_identity(body: LaunchBody) -> Identity | None:
+    """The same of a websocket's `launch`, which has some of the fields."""
+    names = ("user_agent", "locale", "timezone")
+    viewport = body.viewport or body.default_viewport
+    return identity_of(IdentityBody.model_construct(viewport=viewport, **{name: getattr(body, name) for name in names}))
+
+
+def session_spec(body: SessionBody, tenant: str, limits: Limits, stored: Identity | None = None) -> SessionSpec:
+    """The spec of an API session; raises GatewayError for what cannot be had.
+
+    `stored` is the identity that the body names, if it names one.
+    """
+    identity = stored if isinstance(body.identity, str) else identity_of(body.identity)
     if body.egress is not None and (body.egress.allow or body.egress.deny):
         raise _unsupported("egress", "this gateway does not guard what browsers reach yet")
     proxy = body.proxy
     if proxy is not None and (proxy.username or proxy.password):
         raise _unsupported("proxy", "proxies that want a user name are not supported yet")
-    viewport = identity.viewport
     launch = LaunchSpec(
         mode=mode_of(body.headless),
         args=checked_flags(body.args),
-        user_agent=identity.user_agent,
-        locale=identity.locale,
-        timezone=identity.timezone,
-        viewport=(viewport.width, viewport.height) if viewport else None,
-        device_scale_factor=identity.device_scale_factor or (viewport.device_scale_factor if viewport else None),
         proxy_server=proxy.server if proxy else None,
         proxy_bypass=proxy.bypass if proxy else None,
         stealth=body.stealth,
@@ -202,7 +247,7 @@ def session_spec(body: SessionBody, tenant: str, limits: Limits) -> SessionSpec:
     return SessionSpec(
         tenant=tenant,
         kind=Kind.API,
-        launch=launch,
+        launch=dressed(identity, launch),
         ttl=seconds("ttl", body.ttl, limits.ttl, limits.ttl_max),
         keep=seconds("processKeepAlive", body.process_keep_alive, limits.keep, limits.ttl_max),
         persist=body.persist,
@@ -212,6 +257,7 @@ def session_spec(body: SessionBody, tenant: str, limits: Limits) -> SessionSpec:
         park=seconds("parkAfter", body.park_after, limits.park, limits.ttl_max) if body.park else None,
         checkpoint=_checkpoint(body, limits) if body.persist else None,
         dialogs=body.dialogs,
+        identity=identity,
     )
 
 

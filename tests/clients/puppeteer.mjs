@@ -4,6 +4,7 @@ import { serve, tell } from "./lines.mjs";
 
 let browser;
 let page;
+const seen = [];
 
 serve({
   async connect({ endpoint }) {
@@ -14,6 +15,13 @@ serve({
     page = pages[0];
     return { contexts: browser.browserContexts().length, pages: pages.map((one) => one.url()) };
   },
+  // From now on: what happens to targets; `seen` tells.
+  watch() {
+    for (const event of ["targetcreated", "targetchanged", "targetdestroyed"]) {
+      browser.on(event, (target) => void seen.push(`${event}: ${target.type()} ${target.url()}`));
+    }
+  },
+  seen: () => seen,
   pages: async () => (await browser.pages()).map((one) => one.url()),
   async usePage({ url }) {
     for (const one of await browser.pages()) if (one.url() === url) page = one;

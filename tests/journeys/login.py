@@ -5,7 +5,15 @@ from typing import Any
 from tests.journeys.driving import Driver, driver
 from tests.site.app import Site
 
-FIRST_NOTE = {"visit": 1, "text": "note 1", "at": "2024-02-29T00:00:00.000Z", "bytes": [1, 2, 255]}
+FIRST_NOTE = {
+    "visit": 1,
+    "text": "note 1",
+    "at": "2024-02-29T00:00:00.000Z",
+    "bytes": [1, 2, 255],
+    "blob": ["text/x-note", "blob 1"],
+    "nested": ["2024-02-29T00:00:00.000Z", "18446744073709551616", True],
+    "tags": ["a", "b"],
+}
 
 
 async def log_in_and_leave(session: Any, site: Site) -> None:
@@ -25,7 +33,9 @@ async def assert_logged_in(client: Driver, pages: list[str], site: Site) -> None
     assert await client.do("text", selector="#title") == "Hello alice", "the HttpOnly session cookie"
     found = await client.shown("found")
     assert found["cookie"] == "remember=alice", "the persistent cookie"
-    assert found["token"] == "token-of-alice", "localStorage is there before the page's first script"
+    assert found["token"] in site.tokens, "localStorage is there before the page's first script"
+    assert found["notes"][0] == 1, "and so is IndexedDB"
+    assert not found["created"]
     assert found["draft"] == "a letter of visit 1", "sessionStorage of this tab"
     cookies = {one["name"]: one for one in (await client.cdp("Network.getCookies"))["cookies"]}
     assert cookies["sid"]["httpOnly"]
@@ -36,9 +46,13 @@ async def assert_logged_in(client: Driver, pages: list[str], site: Site) -> None
     assert state["user"] == "alice"
     assert state["notes"]["version"] == 2
     assert state["notes"]["keyPath"] == "visit"
-    assert state["notes"]["indexes"] == ["by_text"]
+    assert state["notes"]["indexes"] == ["by_tags", "by_text"]
+    assert state["notes"]["multiEntry"]
+    assert state["notes"]["log"]["autoIncrement"]
+    assert state["notes"]["log"]["entries"][0] == [1, "visit 1"]
     assert state["notes"]["records"][0] == FIRST_NOTE, "IndexedDB with its types"
     assert site.logins == 1
+    assert not site.refused, "the token in localStorage was the one that the server gave last"
 
 
 async def connect_and_see(endpoint: str, site: Site) -> None:

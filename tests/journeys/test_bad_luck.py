@@ -230,7 +230,7 @@ async def test_sigterm_saves_what_survives(start_gateway: Starter, site: Site) -
 
 
 async def test_kill_9_of_the_gateway_leaves_nothing_after_the_next_start(start_gateway: Starter, site: Site) -> None:
-    first = await start_gateway()
+    first = await start_gateway(adopt_timeout="0")
     session = await first.create()
     await log_in_and_leave(session, site)
     async with wire(first.driver()) as standard:

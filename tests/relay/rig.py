@@ -7,7 +7,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from gateway.errors import CloseCode, Farewell
 from gateway.relay.browser_leg import HIGH_WATER, BrowserLeg, dial
 from gateway.relay.client_leg import ClientLeg
 from gateway.relay.commands import Answerable, CloseBrowser, Info, Reconnect, Snapshot, answer
+from gateway.relay.overrides import Override
 from gateway.relay.relay import Relays, relaying
 from gateway.web.connect import upgrade
 from tests.fakes.chromium import PATIENCE, FakeChromium, Wire, soon
@@ -48,6 +49,8 @@ class Visit:
         self.failure: BaseException | None = None  # or raised this
         self.saved = asyncio.Event()  # lets snapshots be answered
         self.performed: list[Answerable] = []
+        self.noted: list[tuple[Override, ClientLeg]] = []
+        self.waits = False  # what it sets waits until the test lets it go on
         self._start = start
 
     def leave(self) -> None:
@@ -69,6 +72,13 @@ class Visit:
                     client.say_goodbye()
             case Snapshot():
                 self._start(self._save(command, client), "snapshot")
+
+    def note(self, override: Override, client: ClientLeg) -> bool:
+        self.noted.append((override, client))
+        return self.waits
+
+    def parting(self, browser: BrowserLeg) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     def end(self, kind: object, failure: BaseException | None, traceback: object) -> None:
         """What the relay leaves last, with why."""

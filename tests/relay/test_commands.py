@@ -24,6 +24,7 @@ from gateway.relay.commands import (
     recognise,
     refuse,
 )
+from gateway.relay.overrides import RECORDED, Override
 
 
 def ask(method: object, params: object = None, **rest: object) -> Own | None:
@@ -223,3 +224,15 @@ def test_any_json_is_recognised_or_passed_on_and_errors_can_be_sent(
         reply = json.loads(refuse(own, own.code, own.message))
         assert reply["id"] == 1
         assert reply.get("sessionId") == session
+
+
+def test_what_a_driver_sets_is_recognised() -> None:
+    """All that is recorded passes the search that is done in every message."""
+    for method in RECORDED:
+        own = ask(method, {"a": 1}, sessionId="S")
+        assert isinstance(own, Override)
+        assert (own.session, own.method, own.params) == ("S", method, {"a": 1})
+        assert own.size > len(method)
+    assert ask("Emulation.canEmulate") is None
+    assert ask("Network.setCookie", {"name": "a"}) is None
+    assert ask("Page.enable", []) is None

@@ -18,9 +18,12 @@ from gateway.relay.frames import (
     CLOSE,
     CONTINUATION,
     HOLD,
+    HOLD_SCRIPT,
     LIMIT,
+    PEEK,
     PING,
     PONG,
+    SCRIPT,
     TEXT,
     BrowserFrames,
     ClientFrames,
@@ -268,11 +271,48 @@ def test_a_big_client_frame_streams_through_and_its_neighbours_are_still_seen() 
     big = masked(b"Gateway" + b"x" * HOLD)
     before, after = masked(b"Gateway.before"), masked(b"Gateway.after")
     frames = ClientFrames(OURS)
-    assert frames.feed(before + big[:100]) == [Command(b"Gateway.before", before), big[:100]]
+    assert frames.feed(before + big[:100]) == [Command(b"Gateway.before", before)]  # too little to tell what it is
+    assert frames.feed(big[100:300]) == [big[:300]]
     assert frames.torn
-    assert frames.feed(big[100:200]) == [big[100:200]]
-    assert frames.feed(big[200:] + after) == [big[200:], Command(b"Gateway.after", after)]
+    assert frames.feed(big[300:] + after) == [big[300:], Command(b"Gateway.after", after)]
     assert not frames.torn
+
+
+def test_a_big_init_script_is_held_whole() -> None:
+    """As clients write it; in another place, or still bigger, it streams through like others."""
+    concerns = re.compile(re.escape(SCRIPT))
+    for size, seen in ((HOLD, True), (HOLD_SCRIPT - 200, True), (HOLD_SCRIPT, False)):
+        payload = b'{"id":1,"method":' + SCRIPT + b',"params":{"source":"' + b"x" * size + b'"}}'
+        raw = masked(payload)
+        frames = ClientFrames(concerns)
+        first = frames.feed(raw[:1000])
+        assert (first == []) is seen
+        rest = frames.feed(raw[1000:])
+        assert (rest == [Command(payload, raw)]) is seen
+    late = masked(b'{"params":"' + b"x" * HOLD + b'","method":' + SCRIPT + b"}")
+    assert ClientFrames(concerns).feed(late[:1000]) == [late[:1000]]
+
+
+def test_what_makes_a_whole_message_of_a_part() -> None:
+    """Nothing, where there is none; and nothing that could be understood."""
+    big = masked(b"x" * 100_000)
+    for begun, done in ((masked(b"whole"), 11), (big[:1000], 0), (masked(b"part", fin=False), 0)):
+        frames = ClientFrames(OURS)
+        frames.feed(begun)
+        completed = frames.completion()
+        assert completed is not None
+        assert (completed == b"") is (done > 0)
+        parsed = oracle(begun + completed, mask=True)
+        assert parsed[-1].end == len(begun + completed)
+        assert parsed[-1].frame.fin
+    frames.feed(masked(b"x" * 100_000, CONTINUATION, fin=False)[:1000])
+    assert frames.completion(1000) is None
+    assert oracle(
+        masked(b"part", fin=False)
+        + masked(b"x" * 100_000, CONTINUATION, fin=False)[:1000]
+        + (frames.completion() or b""),
+        mask=True,
+    )[-1].frame.fin
 
 
 def test_a_big_clients_chunk_is_handed_on_without_a_copy() -> None:
@@ -381,7 +421,11 @@ def test_the_limit_is_decided_before_any_payload_is_passed_on() -> None:
     header = masked(b"x" * 200_000)[:14]
     [violation] = ClientFrames(OURS, 199_999).feed(header)
     assert isinstance(violation, Violation)
-    assert ClientFrames(OURS, 200_000).feed(header) == [header]
+    frames = ClientFrames(OURS, 200_000)
+    assert frames.feed(header) == []
+    [segment] = frames.feed(bytes(PEEK))
+    assert isinstance(segment, bytes)
+    assert len(segment) == 14 + PEEK
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 70000])

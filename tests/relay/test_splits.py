@@ -6,6 +6,7 @@ must come out is what `websockets`' own parser reads.
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from itertools import combinations_with_replacement
 from typing import cast
 
@@ -15,6 +16,7 @@ from gateway.relay.browser_leg import BrowserLeg
 from gateway.relay.client_leg import ClientLeg
 from gateway.relay.commands import Answerable, answer
 from gateway.relay.frames import CLOSE, CONTINUATION, PING, PONG, TEXT, BrowserFrames, encode
+from gateway.relay.overrides import Override
 from tests.relay.test_frames import boundaries, expected_segments, frame, masked, messages, oracle, read
 
 # Every kind of frame next to others: empty, each form of length, fragments with control frames in between.
@@ -98,6 +100,12 @@ class Answers:
 
     def perform(self, command: Answerable, client: ClientLeg) -> None:
         client.reply(answer(command, {}))
+
+    def note(self, override: Override, client: ClientLeg) -> bool:
+        return False
+
+    def parting(self, browser: BrowserLeg) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def run(self) -> None:
         """All is answered already."""

@@ -1,5 +1,6 @@
 """What `Gateway.*` commands do, over a real websocket and a real browser."""
 
+import asyncio
 from pathlib import Path
 
 from gateway.session.commands import instant
@@ -68,3 +69,35 @@ async def test_closing_the_browser_puts_an_api_session_away(tmp_path: Path) -> N
             await live.over.wait()
         _, shown = await gateway.call("GET", f"/session/{number}")
         assert (shown["status"], shown["reason"]) == ("stopped", "browser_closed")
+
+
+async def test_what_a_driver_sets_is_held_when_it_goes(tmp_path: Path) -> None:
+    """And what a debugging client sets is not."""
+    async with inside(tmp_path) as gateway:
+        _, made = await gateway.call("POST", "/session", json={})
+        session = gateway.registry.live(made["id"])
+        assert session is not None
+        browser, holder = session.browser, session.holder
+        assert browser is not None
+        assert holder is not None
+        page = next(iter(browser.pages))
+        asked = {"expression": "navigator.userAgent"}
+
+        async def agent() -> str:
+            async with browser.devtools.attached(page) as look:
+                seen = await browser.devtools.send("Runtime.evaluate", asked, session=look)
+            return str(seen["result"]["value"])
+
+        async with gateway.connect(f"/session/connect/{made['id']}") as socket:
+            attached = await ask(socket, "Target.attachToTarget", {"targetId": page, "flatten": True})
+            flat = attached["result"]["sessionId"]
+            await ask(socket, "Emulation.setUserAgentOverride", {"userAgent": "Held/1.0"}, sessionId=flat)
+        await holder.meet()  # waits until it is
+        assert await agent() == "Held/1.0"
+        async with gateway.connect(f"/session/{made['id']}/devtools/page/{page}") as observer:
+            await ask(observer, "Emulation.setUserAgentOverride", {"userAgent": "Looking/1.0"})
+            assert await agent() == "Looking/1.0"
+        async with asyncio.timeout(5):
+            while await agent() == "Looking/1.0":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert await agent() == "Held/1.0"

@@ -3,30 +3,20 @@
 import os
 import signal
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from browser_pool.binary import Binaries
 from browser_pool.spec import LaunchSpec, Mode
-from gateway.records import Kind, SessionRecord, SessionSpec, Source, Status, new_session_id
-from gateway.session import incarnation
-from gateway.session.incarnation import reopened, source_of
-from gateway.snapshot.capture import capture
-from gateway.snapshot.document import Tab, parse
+from gateway.records import Kind, SessionSpec, Source
+from gateway.session.incarnation import reopened
+from gateway.snapshot import checkpoint
+from gateway.snapshot.document import Tab
+from gateway.snapshot.parsing import parse
 from tests.inside import ADMIN, inside
 
 SPEC = SessionSpec(ADMIN.tenant, Kind.API, LaunchSpec(), ttl=60, keep=30, persist=True)
-
-
-def test_its_own_snapshot_comes_before_what_it_was_made_from() -> None:
-    source = Source(new_session_id(), 3)
-    record = SessionRecord(new_session_id(), SPEC, Status.STARTING, 0, 60)
-    assert source_of(record) is None
-    record = replace(record, spec=replace(SPEC, source=source))
-    assert source_of(record) == source
-    assert source_of(replace(record, snapshot=1)) == Source(record.id, 1)
 
 
 async def test_a_given_context_is_there_before_anyone_connects(tmp_path: Path) -> None:
@@ -52,7 +42,7 @@ async def test_another_kind_of_browser_gets_the_document(tmp_path: Path) -> None
 
 async def test_a_browser_that_hangs_is_saved_from_its_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGSTOP: it answers nothing any more. What it had written is kept, and what was saved before is not lost."""
-    monkeypatch.setattr(incarnation, "capture", partial(capture, limit=1))
+    monkeypatch.setattr(checkpoint, "LIMIT", 1.0)
     cookies = [
         {"name": "sid", "value": "one", "domain": "127.0.0.1", "path": "/"},
         {"name": "kept", "value": "two", "domain": "127.0.0.1", "path": "/", "expires": 4102444800},

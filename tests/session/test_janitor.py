@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from browser_pool.tasks import running
 from gateway.records import Kind, SessionRecord, SessionSpec, Status, new_session_id
 from gateway.session import janitor
 from gateway.session.incarnation import Means
-from gateway.session.janitor import STANDARD_RETENTION, keep_sweeping, sweep
+from gateway.session.janitor import STANDARD_RETENTION, keep_sweeping, sweep, sweep_snapshots
 from gateway.session.registry import Registry, open_registry
 from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.seal import Sealer
@@ -110,6 +111,34 @@ async def test_many_sessions_that_are_kept_do_not_stand_in_the_way(place: Place)
     standard = await place.remembered(Status.STOPPED, kind=Kind.STANDARD, saved=False, ended_at=ended)
     assert await place.sweep() == 1
     assert await place.store.get(standard.id) is None
+
+
+async def test_old_versions_and_what_belongs_to_nobody_are_erased(place: Place) -> None:
+    known = await place.remembered(Status.SUSPENDED)
+    unknown = new_session_id()
+    for session in (known.id, known.id, unknown):
+        await place.vault.save(session, ContextDocument(), profile=None, kind="chromium", reason="test")
+    now = time.time()
+    assert await sweep_snapshots(place.store, place.vault, RETENTION, now) == 0
+    assert len(await place.vault.list(known.id)) == 3
+    # The newest of a session stays as long as the session does.
+    assert await sweep_snapshots(place.store, place.vault, RETENTION, now + RETENTION + 60) == 3
+    assert [info.version for info in await place.vault.list(known.id)] == [3]
+    assert await place.vault.sessions() == (known.id,)
+
+
+async def test_snapshots_are_looked_at_from_the_start(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(janitor, "PERIOD", 0.01)
+    record = await place.remembered(Status.SUSPENDED, expires_at=time.time() + 1000)
+    await place.vault.save(record.id, ContextDocument(), profile=None, kind="chromium", reason="test")
+    async with running(keep_sweeping(place.store, place.registry, -60), "janitor"):
+
+        async def gone() -> bool:
+            return [info.version for info in await place.vault.list(record.id)] == [2]
+
+        await eventually_asked("the older version is gone", gone)
 
 
 async def test_it_goes_on_when_the_store_comes_back(

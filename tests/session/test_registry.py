@@ -141,8 +141,9 @@ async def test_a_restore_of_a_damaged_snapshot_leaves_no_session(tmp_path: Path)
     async with inside(tmp_path) as gateway:
         session = await gateway.registry.created(API)
         await session.stop(force=False)
-        next((tmp_path / "snapshots").rglob("context.zst")).write_bytes(b"damaged")
-        source = await gateway.registry.source(ADMIN, session.record.id)
+        next((tmp_path / "snapshots").rglob("pack-*")).write_bytes(b"damaged")
+        assert await refusal(gateway.registry.source(ADMIN, session.record.id)) is Code.SNAPSHOT_UNREADABLE
+        source = await gateway.registry.source(ADMIN, session.record.id, 1)  # that one and no other
         assert await refusal(gateway.registry.created(replace(API, source=source))) is Code.SNAPSHOT_UNREADABLE
         assert [record.id for record in (await gateway.registry.page(Query(ADMIN.tenant))).records] == [
             session.record.id

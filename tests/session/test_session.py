@@ -12,6 +12,7 @@ from gateway.errors import CloseCode, Code, GatewayError
 from gateway.records import Kind, SessionSpec, Status
 from gateway.session.life import Role
 from gateway.store.sqlite import SqliteStore
+from gateway.tenancy.access import digest
 from tests.inside import ADMIN, inside, until
 
 API = SessionSpec(ADMIN.tenant, Kind.API, LaunchSpec(), ttl=60, keep=30, persist=True)
@@ -68,7 +69,7 @@ async def test_reconnect_never_outlasts_the_session(tmp_path: Path) -> None:
             assert session.linger(seat.id, 5, None) == 5
             assert 50 < session.linger(seat.id, 3600, None) <= 60
             session.linger(seat.id, 0.05, "secret")
-            assert session.reconnect_auth == "secret"
+            assert session.record.secret == digest("secret")
         await session.over.wait()
         assert session.record.status is Status.EXPIRED
         assert session.record.reason == "keep_alive"

@@ -193,7 +193,8 @@ class Place:
         if request.path == "/slow":
             await self.hold.wait()
         frame = f'<iframe src="{self.at("127.0.0.1", "/inner")}"></iframe>' if request.path == "/outer" else ""
-        response = web.Response(text=FIRST_SCRIPT + frame, content_type="text/html")
+        tall = '<div style="width:4000px;height:4000px"></div>' if request.path.startswith("/tall") else ""
+        response = web.Response(text=FIRST_SCRIPT + frame + tall, content_type="text/html")
         if request.path == "/login":
             for line in (
                 "session=s1; Path=/; HttpOnly",

@@ -1,9 +1,11 @@
 """Empty pages of any origin."""
 
+from pathlib import Path
+
 import pytest
 
-from gateway.snapshot.blank import WrongOrigin, address, blank_page, intercepted
-from tests.snapshot.live import Browser, Place
+from gateway.snapshot.blank import WrongOrigin, blank_page, intercepted
+from tests.snapshot.live import Browser, Place, running_browser
 
 
 async def test_no_server_is_asked_and_the_page_goes_away(browser: Browser, place: Place) -> None:
@@ -11,8 +13,8 @@ async def test_no_server_is_asked_and_the_page_goes_away(browser: Browser, place
     async with blank_page(browser.devtools) as page:
         for origin in (place.origin(), "https://unknown.invalid"):
             await page.visit(origin, timeout=5)
-            assert await page.run("putLocal", [["a", origin]], timeout=5) == []
-            assert (await page.run("dump", 1000, 4000, timeout=5))["localStorage"] == [["a", origin]]
+            assert await page.run("put", [["a", origin]], [], timeout=5) == {"lost": [], "made": []}
+            assert (await page.run("look", 0, None, timeout=5))["local"]["set"] == [["a", origin]]
     assert place.requests == []
     assert {info["targetId"] for info in await browser.targets()} == before
 
@@ -32,13 +34,11 @@ async def test_a_page_has_its_network_again_afterwards(browser: Browser, place: 
     assert [path for path, _ in place.requests] == ["/"]
 
 
-async def test_an_empty_page_stands_for_the_one_that_follows(browser: Browser, place: Place) -> None:
-    url = place.at(path="/a?b=%23#c d")
-    async with browser.first_page() as page:
-        async with intercepted(browser.devtools, page.session) as blank:
-            await blank.visit(place.origin(), timeout=5, instead_of=url)
-            await page.loaded()
-        shown = (await browser.urls())[0]
-    assert shown != url
-    assert address(shown) == url
-    assert address(url) == url
+async def test_a_page_of_http_is_no_page_of_https(tmp_path: Path, kind: str) -> None:
+    """The full browser tries https first: http://example.com has a storage of its own."""
+    async with running_browser(tmp_path / "one", kind) as browser, blank_page(browser.devtools) as page:
+        await page.visit("http://example.com", timeout=5)
+        assert await page.run("put", [["a", "1"]], [], timeout=5) == {"lost": [], "made": []}
+        await page.visit("https://example.com", timeout=5)
+        seen = await page.run("look", 0, None, timeout=5)
+        assert (seen["origin"], seen["local"]["set"]) == ("https://example.com", [])

@@ -9,7 +9,7 @@ import pytest
 
 from browser_pool.devtools import DevToolsGone
 from gateway.snapshot.capture import capture
-from gateway.snapshot.document import parse
+from gateway.snapshot.parsing import parse
 from tests.snapshot.live import Browser, Place, running_browser
 
 WATCH = """
@@ -160,3 +160,31 @@ async def test_a_browser_that_is_gone_is_an_error(tmp_path: Path) -> None:
         await browser.devtools.closed.wait()
         with pytest.raises(DevToolsGone):
             await capture(browser.devtools)
+
+
+async def test_history_scroll_and_permissions_are_there(tmp_path: Path, place: Place, kind: str) -> None:
+    async with running_browser(tmp_path / "one", kind) as browser, browser.first_page() as page:
+        for path in ("/one", "/two", "/three"):
+            await page.goto(place.at(path=path))
+        await page.evaluate("history.pushState(null, '', '/four'); document.title = 'the fourth'")
+        await page.evaluate("new Promise((done) => { onpopstate = () => done(); history.back() })")
+        await page.evaluate("document.body.style.height = '5000px'; scrollTo(0, 700)")
+        grant = {"permissions": ["geolocation", "notifications", "clipboardReadWrite"], "origin": place.origin()}
+        await browser.devtools.send("Browser.grantPermissions", grant)
+        async with browser.new_page(place.at("plain.localhost")):
+            document = await capture(browser.devtools, profile=browser.profile)
+        tab, other = document.tabs
+        assert [entry.url for entry in tab.history] == [
+            place.at(path=f"/{it}") for it in ("one", "two", "three", "four")
+        ]
+        assert (tab.index, tab.url, tab.history[0].title) == (2, place.at(path="/three"), "app")
+        assert tab.history[3].title == "the fourth"
+        assert not other.history
+        assert (tab.scroll, other.scroll) == ((0, 700), (0, 0))
+        given = {(permission.origin, permission.name) for permission in document.permissions}
+        assert {(place.origin(), name) for name in ("geolocation", "notifications", "clipboard-read")} <= given
+        assert {origin for origin, _ in given} == {place.origin()}
+        assert "camera" not in {name for _, name in given}
+        assert parse(json.loads(json.dumps(document.to_json()))) == document
+        await browser.devtools.send("Browser.resetPermissions")
+        assert (await capture(browser.devtools)).permissions == ()

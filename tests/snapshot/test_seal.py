@@ -6,7 +6,7 @@ import os
 import pytest
 
 from gateway.errors import Code, GatewayError
-from gateway.snapshot.seal import CHUNK, ID, MAGIC, SALT, TAG, Sealer
+from gateway.snapshot.seal import BOX_HEADER, CHUNK, ID, MAGIC, SALT, TAG, NoKey, Sealer
 
 OLD, NEW = b"o" * 32, b"n" * 32
 HEADER = len(MAGIC) + ID + SALT
@@ -98,3 +98,48 @@ def test_tampering_is_found(damaged: tuple[str, bytes]) -> None:
 def test_a_file_of_another_snapshot_is_refused() -> None:
     with pytest.raises(GatewayError):
         opened(CLOSED, Sealer((NEW,)), "other/1/context")
+
+
+def test_a_box_opens_what_it_sealed_in_any_order() -> None:
+    box = Sealer((NEW,)).box("s/pack")
+    pieces = [box.seal(number, f"piece {number}".encode()) for number in range(3)]
+    assert b"piece" not in b"".join(pieces)
+    again = Sealer((OLD, NEW)).opened(box.header + b"what follows", "s/pack")
+    assert [again.open(number, pieces[number]) for number in (2, 0, 1)] == [b"piece 2", b"piece 0", b"piece 1"]
+    assert box.label == again.label == Sealer((NEW,)).label != Sealer((OLD, NEW)).label
+    assert pieces[0] != Sealer((NEW,)).box("s/pack").seal(0, b"piece 0")
+
+
+def test_a_piece_is_bound_to_its_number_its_box_and_its_name() -> None:
+    sealer = Sealer((NEW,))
+    box = sealer.box("s/pack")
+    piece = box.seal(0, b"piece")
+    wrong = [
+        (box, 1, piece),
+        (box, 0, piece[:-1]),
+        (box, 0, bytes([piece[0] ^ 1]) + piece[1:]),
+        (box, 0, b""),
+        (sealer.opened(box.header, "other/pack"), 0, piece),
+        (sealer.box("s/pack"), 0, piece),
+    ]
+    for other, number, data in wrong:
+        with pytest.raises(ValueError, match="damaged"):
+            other.open(number, data)
+
+
+def test_a_box_without_a_key_is_open_and_stays_readable_with_one() -> None:
+    box = Sealer().box("s/pack")
+    assert (box.label, Sealer().label) == ("", "")
+    again = Sealer((NEW,)).opened(box.header + b"piece", "s/pack")
+    assert again.open(0, box.seal(0, b"piece")) == b"piece"
+    assert again.label == ""
+
+
+def test_a_box_of_another_key_or_no_box_is_told_apart() -> None:
+    header = Sealer((NEW,)).box("s/pack").header
+    assert len(header) == BOX_HEADER
+    with pytest.raises(NoKey):
+        Sealer((OLD,)).opened(header, "s/pack")
+    for rubbish in (b"", header[:-1], MAGIC + header[len(MAGIC) :]):
+        with pytest.raises(ValueError, match="header"):
+            Sealer((NEW,)).opened(rubbish, "s/pack")

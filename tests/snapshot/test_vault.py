@@ -1,20 +1,23 @@
-"""Versions on disk: whole or not there, kept in number, damage told by name."""
+"""Versions on disk: whole or not there, found again, damage told by name and got round."""
 
 import asyncio
 import json
-import subprocess
-import sys
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import Code, GatewayError
 from gateway.snapshot.document import ContextDocument, Cookie, OriginState, Tab
+from gateway.snapshot.folder import GONE, NEW, instant
 from gateway.snapshot.seal import Sealer
-from gateway.snapshot.vault import CONTEXT, GONE, MANIFEST, NEW, PROFILE, SnapshotInfo, Vault
+from gateway.snapshot.vault import SnapshotInfo, Vault
+from tests.snapshot.test_legacy import write_old
 
 KEY = b"k" * 32
 SESSION = "3f0e6c1e-0000-4000-8000-000000000001"
+OTHER = "3f0e6c1e-0000-4000-8000-000000000002"
 
 
 def document(word: str) -> ContextDocument:
@@ -38,11 +41,44 @@ def vault(tmp_path: Path) -> Vault:
     return Vault(tmp_path / "snapshots", Sealer((KEY,)))
 
 
-async def save(vault: Vault, word: str, profile: Path | None = None) -> SnapshotInfo:
-    return await vault.save(SESSION, document(word), profile=profile, kind="chromium", reason="stopped")
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "snapshots" / SESSION
 
 
-async def test_versions_are_kept_in_order_and_in_number(vault: Vault, tmp_path: Path) -> None:
+async def save(
+    vault: Vault, word: str, profile: Path | None = None, *, checkpoint: bool = False, fence: int | None = None
+) -> SnapshotInfo:
+    return await vault.save(
+        SESSION,
+        document(word),
+        profile=profile,
+        kind="chromium",
+        reason="checkpoint" if checkpoint else "stopped",
+        checkpoint=checkpoint,
+        fence=fence,
+    )
+
+
+def flip(file: Path, place: int | None = None) -> None:
+    """Damage one byte, that in the middle if no other."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2 if place is None else place] ^= 0xFF
+    file.write_bytes(data)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """Of the directory and all that is in it."""
+    return {path.relative_to(folder).as_posix(): path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())}
+
+
+def pack_of(folder: Path, version: int) -> Path:
+    """The only pack that a version needs."""
+    (name,) = json.loads((folder / f"{version}.manifest").read_bytes().partition(b"\n")[0])["packs"]
+    return folder / str(name)
+
+
+async def test_versions_are_kept_in_order_and_in_number(vault: Vault, folder: Path) -> None:
     for word in "abcde":
         info = await save(vault, word)
     assert info.version == 5
@@ -54,20 +90,23 @@ async def test_versions_are_kept_in_order_and_in_number(vault: Vault, tmp_path: 
     assert refused.value.code is Code.NOTHING_SAVED
     assert (await vault.list(SESSION))[-1] == info
     assert info.created_at.endswith("Z")
-    assert sorted(path.name for path in (tmp_path / "snapshots" / SESSION).iterdir()) == ["3", "4", "5"]
+    assert await vault.usable(SESSION) == (info, ())
+    with pytest.raises(ValueError, match="at least one"):
+        Vault(folder, Sealer(), keep=0)
 
 
-async def test_files_are_private_sealed_and_described(vault: Vault, profile: Path, tmp_path: Path) -> None:
+async def test_files_are_private_sealed_and_described(vault: Vault, profile: Path, folder: Path) -> None:
     info = await save(vault, "hush", profile)
-    folder = tmp_path / "snapshots" / SESSION / "1"
-    assert {path.name for path in folder.iterdir()} == {CONTEXT, PROFILE, MANIFEST}
-    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
-    assert {path.stat().st_mode & 0o777 for path in (folder, folder.parent)} == {0o700}
-    assert info.bytes == sum((folder / name).stat().st_size for name in (CONTEXT, PROFILE))
-    manifest = json.loads((folder / MANIFEST).read_text())
-    assert manifest == info.to_json()
-    assert (manifest["browser"], manifest["reason"], manifest["sealed"]) == ("chromium", "stopped", True)
-    assert not [path for path in folder.iterdir() if b"hush" in path.read_bytes()]
+    pack = pack_of(folder, 1)
+    assert modes(folder) == {".": 0o700, "1.manifest": 0o600, "lock": 0o600, pack.name: 0o600}
+    assert info.added == pack.stat().st_size
+    assert info.bytes < info.added < await vault.size(SESSION)
+    line = json.loads((folder / "1.manifest").read_bytes().partition(b"\n")[0])
+    assert line.items() > info.to_json().items()
+    assert (line["browser"], line["reason"], line["sealed"], line["profile"]) == ("chromium", "stopped", True, True)
+    secrets = (b"hush", b"x.test", b"Cookies")
+    stored = pack.read_bytes() + (folder / "1.manifest").read_bytes()
+    assert not [secret for secret in secrets if secret in stored]
 
 
 async def test_a_profile_comes_back_where_there_was_one(vault: Vault, profile: Path, tmp_path: Path) -> None:
@@ -76,120 +115,239 @@ async def test_a_profile_comes_back_where_there_was_one(vault: Vault, profile: P
     assert await vault.unpack_profile(SESSION, 1, tmp_path / "out")
     assert (tmp_path / "out" / "Default" / "Cookies").read_bytes() == b"secret cookies" * 100
     assert not await vault.unpack_profile(SESSION, 2, tmp_path / "none")
+    assert [info.has_profile for info in await vault.list(SESSION)] == [True, False]
+    light = await vault.load_document(SESSION, 1, storage=False)
+    assert light.origins == (OriginState("https://x.test"),)
+    assert light.cookies == document("a").cookies
+
+
+async def test_a_checkpoint_takes_the_place_of_the_last(vault: Vault) -> None:
+    for word in "abc":
+        await save(vault, word)
+    for word in "def":
+        info = await save(vault, word, checkpoint=True)
+        assert await vault.load_document(SESSION) == document(word)
+    found = await vault.list(SESSION)
+    assert [(one.version, one.reason, one.checkpoint) for one in found] == [
+        (1, "stopped", False),
+        (2, "stopped", False),
+        (3, "stopped", False),
+        (6, "checkpoint", True),
+    ]
+    assert await save(vault, "f", checkpoint=True) == info
+    await save(vault, "g")
+    assert [one.version for one in await vault.list(SESSION)] == [2, 3, 7]
 
 
 @pytest.mark.parametrize("sealer", [Sealer(), Sealer((KEY,))], ids=["plain", "sealed"])
-@pytest.mark.parametrize("name", [CONTEXT, PROFILE, MANIFEST])
-async def test_damage_is_told_by_name_and_costs_that_version_only(
-    sealer: Sealer, name: str, profile: Path, tmp_path: Path
+@pytest.mark.parametrize("what", ["manifest", "context", "profile"])
+async def test_damage_is_told_by_name_and_the_version_before_is_usable(
+    sealer: Sealer, what: str, profile: Path, folder: Path, tmp_path: Path
 ) -> None:
-    vault = Vault(tmp_path / "snapshots", sealer)
-    await save(vault, "good", profile)
-    await save(vault, "bad", profile)
-    file = tmp_path / "snapshots" / SESSION / "2" / name
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    for damage in (bytes(data), bytes(data[:-20]), b"", None):
-        if damage is None:
+    vault = Vault(folder.parent, sealer)
+    good = await save(vault, "good", profile)
+    (profile / "Default" / "Cookies").write_bytes(os.urandom(5000))  # nothing is shared with the first
+    await vault.save(SESSION, ContextDocument(missing=("x",)), profile=profile, kind="chromium", reason="r")
+    file = folder / "2.manifest" if what == "manifest" else pack_of(folder, 2)
+    whole = file.read_bytes()
+    # The document is put first, into the beginning of the pack, and the profile last.
+    place = {"manifest": None, "context": 70, "profile": len(whole) - 100}[what]
+    for damage in ("flip", "cut", "empty", "remove"):
+        if damage == "flip":
+            flip(file, place)
+        elif damage == "remove":
             file.unlink()
         else:
-            file.write_bytes(damage)
-        reading = (
-            vault.unpack_profile(SESSION, 2, tmp_path / "out") if name == PROFILE else vault.load_document(SESSION)
-        )
+            file.write_bytes(whole[:-20] if damage == "cut" and what != "context" else b"")
+        for fresh in (vault, Vault(folder.parent, sealer)):
+            out = tmp_path / "out"
+            reading = fresh.unpack_profile(SESSION, 2, out) if what == "profile" else fresh.load_document(SESSION, 2)
+            with pytest.raises(GatewayError) as refused:
+                await reading
+            if what == "manifest" and damage == "remove":
+                assert refused.value.code is Code.NOTHING_SAVED
+                continue
+            assert refused.value.code is Code.SNAPSHOT_UNREADABLE
+            assert f"snapshot {SESSION}/2 cannot be read: " in refused.value.message
+            info, skipped = await fresh.usable(SESSION)
+            assert info == good
+            assert [words.startswith(f"snapshot {SESSION}/2 cannot be read") for words in skipped] == [True]
+            assert await fresh.load_document(SESSION, 1) == document("good")
+            assert await fresh.unpack_profile(SESSION, 1, tmp_path / damage)
+    file.write_bytes(whole)
+    assert (await save(Vault(folder.parent, sealer), "next")).version == 3
+
+
+async def test_damage_to_what_is_shared_harms_only_those_that_share_it(vault: Vault, folder: Path) -> None:
+    await save(vault, "a")
+    await vault.save(SESSION, ContextDocument(stale=True), profile=None, kind="k", reason="r")  # shares no more than []
+    await save(vault, "a", checkpoint=True)
+    flip(pack_of(folder, 1), 60)
+    info, skipped = await vault.usable(SESSION)
+    assert info.version == 2
+    assert len(skipped) == 1
+    # What was found damaged is not built upon again.
+    fresh = await save(vault, "a")
+    assert fresh.added > 0
+    assert await vault.load_document(SESSION) == document("a")
+    assert await vault.usable(SESSION) == (fresh, ())
+
+
+async def test_with_nothing_readable_all_are_named(vault: Vault, folder: Path) -> None:
+    await save(vault, "a")
+    await save(vault, "b")
+    for version in (1, 2):
+        flip(folder / f"{version}.manifest", 5)
+    with pytest.raises(GatewayError) as refused:
+        await vault.usable(SESSION)
+    assert refused.value.code is Code.SNAPSHOT_UNREADABLE
+    assert f"{SESSION}/1" in refused.value.message
+    assert f"{SESSION}/2" in refused.value.message
+    assert [info.reason for info in await vault.list(SESSION)] == ["unreadable", "unreadable"]
+    assert (await save(vault, "c")).version == 3
+
+
+async def test_keys_change(vault: Vault, folder: Path) -> None:
+    await save(vault, "old")
+    other, both = Sealer((b"z" * 32,)), Sealer((b"z" * 32, KEY))
+    lost = Vault(folder.parent, other)
+    with pytest.raises(GatewayError, match=f"{SESSION}/1 .*a key that the gateway does not have") as refused:
+        await lost.load_document(SESSION)
+    assert refused.value.code is Code.SNAPSHOT_UNREADABLE
+    assert [info.reason for info in await lost.list(SESSION)] == ["stopped"]
+    rotated = Vault(folder.parent, both)
+    assert await rotated.load_document(SESSION) == document("old")
+    await save(rotated, "old")
+    assert await Vault(folder.parent, other).load_document(SESSION) == document("old")
+    # Back to the first key alone: what it cannot read is left out.
+    info, skipped = await Vault(folder.parent, Sealer((KEY,))).usable(SESSION)
+    assert info.version == 1
+    assert len(skipped) == 1
+
+
+async def test_a_key_can_be_set_later(folder: Path) -> None:
+    plain = await save(Vault(folder.parent, Sealer()), "a")
+    sealed = Vault(folder.parent, Sealer((KEY,)))
+    assert await sealed.load_document(SESSION) == document("a")
+    assert (await save(sealed, "a")).added > plain.added
+    with pytest.raises(GatewayError, match=f"{SESSION}/2"):
+        await Vault(folder.parent, Sealer()).load_document(SESSION)
+
+
+async def test_nothing_saved_and_erased(vault: Vault, folder: Path) -> None:
+    assert await vault.list(SESSION) == ()
+    assert await vault.sessions() == ()
+    assert await vault.size(SESSION) == 0
+    await vault.erase(SESSION)
+    await save(vault, "a", fence=3)
+    assert await vault.sessions() == (SESSION,)
+    await vault.erase(SESSION)
+    assert list(folder.parent.iterdir()) == []
+    for reading in (vault.load_document(SESSION), vault.usable(SESSION), vault.load_document(SESSION, 1)):
         with pytest.raises(GatewayError) as refused:
             await reading
-        assert refused.value.code is Code.SNAPSHOT_UNREADABLE
-        assert f"{SESSION}/2" in refused.value.message
-    assert await vault.load_document(SESSION, 1) == document("good")
-    assert await vault.unpack_profile(SESSION, 1, tmp_path / "fine")
-    assert [info.version for info in await vault.list(SESSION)] == [1, 2]
-    assert (await save(vault, "next")).version == 3
-
-
-async def test_another_key_is_told(vault: Vault, tmp_path: Path) -> None:
-    await save(vault, "a")
-    with pytest.raises(GatewayError, match="key") as refused:
-        await Vault(tmp_path / "snapshots", Sealer((b"z" * 32,))).load_document(SESSION)
-    assert refused.value.code is Code.SNAPSHOT_UNREADABLE
-
-
-async def test_nothing_saved_and_erased(vault: Vault, tmp_path: Path) -> None:
-    assert await vault.list(SESSION) == ()
-    await vault.erase(SESSION)
-    await save(vault, "a")
-    await vault.erase(SESSION)
-    assert list((tmp_path / "snapshots").iterdir()) == []
-    with pytest.raises(GatewayError) as refused:
-        await vault.load_document(SESSION)
-    assert refused.value.code is Code.NOTHING_SAVED
+        assert refused.value.code is Code.NOTHING_SAVED
 
 
 @pytest.mark.parametrize("bad", ["", ".", "..", "../x", "a/b", "a\0", ".new-1", "-x", "x" * 200, "a\n"])
 async def test_odd_session_ids_never_touch_a_path(vault: Vault, bad: str) -> None:
-    with pytest.raises(GatewayError) as refused:
-        await vault.erase(bad)
-    assert refused.value.code is Code.BAD_REQUEST
+    for doing in (vault.erase(bad), vault.claim(bad, 1), vault.list(bad), vault.load_document(bad)):
+        with pytest.raises(GatewayError) as refused:
+            await doing
+        assert refused.value.code is Code.BAD_REQUEST
 
 
-async def test_saves_of_one_session_at_once_get_versions_of_their_own(vault: Vault) -> None:
-    infos = await asyncio.gather(*(save(vault, word) for word in "abc"))
+async def test_saves_of_one_session_at_once_get_versions_of_their_own(vault: Vault, folder: Path) -> None:
+    vaults = [vault, vault, Vault(folder.parent, Sealer((KEY,)))]  # another process, as far as the disk can tell
+    infos = await asyncio.gather(*(save(one, word) for one, word in zip(vaults, "abc", strict=True)))
     assert sorted(info.version for info in infos) == [1, 2, 3]
 
 
-async def test_half_written_versions_are_swept(vault: Vault, tmp_path: Path) -> None:
+async def test_the_newest_can_be_read_while_checkpoints_replace_it(vault: Vault) -> None:
+    await save(vault, "0", checkpoint=True)
+    done = asyncio.Event()
+
+    async def writing() -> None:
+        for number in range(2, 40):
+            await save(vault, str(number), checkpoint=True)
+        done.set()
+
+    await save(vault, "1")
+    seen, versions = [], []
+    async with asyncio.TaskGroup() as group:
+        group.create_task(writing())
+        while not done.is_set():
+            seen.append(int((await vault.load_document(SESSION)).cookies[0].value))
+            info, skipped = await vault.usable(SESSION)
+            assert skipped == ()
+            versions.append(info.version)
+    assert seen == sorted(seen)
+    assert versions == sorted(versions)
+    assert len(set(seen)) > 5
+
+
+async def test_old_versions_expire_but_the_newest_of_a_session(vault: Vault, folder: Path) -> None:
+    for word in "abc":
+        await save(vault, word)
+    await vault.save(OTHER, document("x"), profile=None, kind="k", reason="r")
+    now = time.time()
+    assert await vault.expire(now, 3600) == 0
+    assert await vault.expire(now + 7200, 3600) == 2
+    assert [info.version for info in await vault.list(SESSION)] == [3]
+    assert len(await vault.list(OTHER)) == 1
+    # That of the second version is gone; the first one's has what all of them share.
+    assert len([name for name in os.listdir(folder) if name.startswith("pack-")]) == 2
+    assert await vault.load_document(SESSION) == document("c")
+
+
+async def test_saving_drops_what_is_too_old(folder: Path) -> None:
+    vault = Vault(folder.parent, Sealer(), keep=9, max_age=3600)
+    write_old(folder, 1, Sealer(), document("old"))
+    assert (await vault.list(SESSION))[0].created_at < instant(time.time() - 3600)
     await save(vault, "a")
-    folder = tmp_path / "snapshots" / SESSION
-    for path in (folder / f"{NEW}1", folder / f"{GONE}2", tmp_path / "snapshots" / f"{GONE}3"):
+    await save(vault, "b")
+    assert [info.version for info in await vault.list(SESSION)] == [2, 3]
+
+
+async def test_half_written_things_are_swept(vault: Vault, folder: Path) -> None:
+    await save(vault, "a")
+    whole = sorted(os.listdir(folder))
+    for path in (folder / f"{GONE}2", folder.parent / f"{GONE}3"):
         path.mkdir()
-        (path / CONTEXT).write_bytes(b"half")
-    assert await asyncio.to_thread(vault.sweep) == 3
+        (path / "context.zst").write_bytes(b"half")
+    for name in (f"{NEW}1", "pack-half"):
+        (folder / name).write_bytes(b"half")
+    assert await asyncio.to_thread(vault.sweep) == 4
     assert await vault.load_document(SESSION) == document("a")
-    assert [path.name for path in folder.iterdir()] == ["1"]
+    assert sorted(os.listdir(folder)) == whole
+    assert os.listdir(folder.parent) == [SESSION]
 
 
-SAVE = """
-import asyncio, resource, signal, sys
-from pathlib import Path
-from gateway.errors import Code, GatewayError
-from gateway.snapshot.document import ContextDocument
-from gateway.snapshot.seal import Sealer
-from gateway.snapshot.vault import Vault
-
-vault = Vault(Path(sys.argv[1]), Sealer((b"k" * 32,)))
-limit = int(sys.argv[4])
-if limit:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-try:
-    asyncio.run(
-        vault.save(sys.argv[2], ContextDocument(), profile=Path(sys.argv[3]), kind="chromium", reason="checkpoint")
-    )
-except GatewayError as error:
-    sys.exit(f"{error.code.word}: {error.message}")
-"""
-
-
-async def test_a_disk_that_takes_no_more_leaves_the_version_before(vault: Vault, profile: Path, tmp_path: Path) -> None:
-    (profile / "Default" / "History").write_bytes(bytes(range(256)) * 4096)
-    with (profile / "Default" / "Favicons").open("wb") as file:
-        for number in range(4000):
-            file.write(hash((number, "x")).to_bytes(8, "big", signed=True) * 8)
-    await save(vault, "before", profile)
-    place = tmp_path / "snapshots"
-    for limit in (1, 100, 1000, 20_000):
-        argv = [sys.executable, "-c", SAVE, str(place), SESSION, str(profile), str(limit)]
-        done = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, timeout=30, cwd=Path.cwd())
-        assert done.returncode == 1
-        assert done.stderr.startswith("save_failed: "), done.stderr
-        assert "File too large" in done.stderr
-        assert [path.name for path in (place / SESSION).iterdir()] == ["1"]
-    assert await vault.load_document(SESSION) == document("before")
-    assert (await save(vault, "after")).version == 2
+async def test_what_an_earlier_gateway_wrote_is_carried_on(vault: Vault, folder: Path, tmp_path: Path) -> None:
+    for version in (1, 2):
+        write_old(folder, version, Sealer((KEY,)), document(str(version)))
+    assert [info.version for info in await vault.list(SESSION)] == [1, 2]
+    info, skipped = await vault.usable(SESSION)
+    assert (info.version, skipped) == (2, ())
+    assert await vault.load_document(SESSION) == document("2")
+    assert await vault.unpack_profile(SESSION, 2, tmp_path / "out")
+    assert (tmp_path / "out" / "Default" / "Cookies").read_bytes() == b"x" * 1000
+    assert (await save(vault, "3", tmp_path / "out")).version == 3
+    assert await vault.load_document(SESSION, 1) == document("1")
+    flip(folder / "2" / "context.zst")
+    (folder / "3.manifest").write_bytes(b"")
+    info, skipped = await vault.usable(SESSION)
+    assert (info.version, len(skipped)) == (1, 2)
+    await save(vault, "4")
+    assert [info.version for info in await vault.list(SESSION)] == [2, 3, 4]
+    assert not (folder / "1").exists()
 
 
 async def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(GatewayError) as refused:
-        await save(Vault(tmp_path / "file", Sealer()), "a")
-    assert refused.value.code is Code.SAVE_FAILED
-    assert SESSION in refused.value.message
+    vault = Vault(tmp_path / "file", Sealer())
+    for failing in (save(vault, "a"), vault.claim(SESSION, 1)):
+        with pytest.raises(GatewayError) as refused:
+            await failing
+        assert refused.value.code is Code.SAVE_FAILED
+        assert SESSION in refused.value.message

@@ -12,13 +12,16 @@ import pytest
 
 from browser_pool.spec import LaunchSpec, Mode
 from gateway.errors import Code, GatewayError
-from gateway.records import Kind, SessionId, SessionRecord, SessionSpec, Source, Status, new_session_id
+from gateway.records import Identity, Kind, SessionId, SessionRecord, SessionSpec, Source, Status, new_session_id
 from gateway.store.base import Fenced, Query, Store
 from gateway.store.sqlite import open_store
 
 # A store is opened on a place, and finds there what the last one left.
 Open = Callable[[Path], AbstractAsyncContextManager[Store]]
 STORES: dict[str, Open] = {"sqlite": cast(Open, lambda place: open_store(place / "gateway.sqlite"))}
+
+
+IDENTITY = Identity("Agent", "de-DE", "Asia/Tokyo", (800, 600), 1.5, (1.5, -2.25, 3.0), (("X-A", "b"), ("X-B", "")))
 
 
 @pytest.fixture(params=STORES)
@@ -82,6 +85,7 @@ async def test_a_record_comes_back_as_it_was(store: Store) -> None:
         url="https://example.com/",
         labels=(("a", "1"), ("b", "")),
         source=Source(new_session_id(), 3),
+        identity=IDENTITY,
     )
     whole = SessionRecord(
         new_session_id(),
@@ -283,6 +287,35 @@ async def test_a_key_given_back_can_be_claimed_again(store: Store) -> None:
 async def test_of_many_claims_at_once_one_wins(store: Store) -> None:
     claims = await asyncio.gather(*(store.once("t", "key", "print", new_session_id()) for _ in range(20)))
     assert len(set(claims)) == 1
+
+
+# --- identities ---
+
+
+async def test_identities_are_their_tenants(store: Store) -> None:
+    assert await store.add_identity("t", "mine", IDENTITY)
+    assert await store.identity("t", "mine") == IDENTITY
+    assert await store.identity("other", "mine") is None
+    assert not await store.add_identity("t", "mine", Identity())
+    assert await store.identity("t", "mine") == IDENTITY
+    assert await store.add_identity("other", "mine", Identity())
+    assert await store.put_identity("t", "a", Identity(locale="fr"))
+    assert not await store.put_identity("t", "mine", Identity(locale="it"))
+    assert await store.identities("t") == [("a", Identity(locale="fr")), ("mine", Identity(locale="it"))]
+    assert await store.drop_identity("t", "mine")
+    assert not await store.drop_identity("t", "mine")
+    assert await store.identity("other", "mine") == Identity()
+
+
+async def test_a_record_from_before_there_were_identities(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.sqlite"
+    one = record()
+    async with open_store(file) as store:
+        await store.insert(one)
+        with sqlite3.connect(file) as other:
+            other.execute("UPDATE sessions SET record = json_remove(record, '$.spec.identity')")
+        other.close()
+        assert await store.get(one.id) == one
 
 
 # --- what lasts ---

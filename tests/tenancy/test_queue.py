@@ -157,3 +157,22 @@ async def test_under_any_pushing_the_limit_holds_and_all_slots_return() -> None:
     assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
     assert most == 3
     assert (slots.used, slots.waiting) == (0, 0)
+
+
+async def test_what_runs_already_counts_and_is_never_refused() -> None:
+    slots = Slots(1, 1, 5)
+    with slots.kept():
+        with slots.kept():
+            assert slots.used == 2
+            waiter = asyncio.ensure_future(hold(slots))
+            await asyncio.sleep(0)
+            assert slots.waiting == 1
+        await asyncio.sleep(0)
+        assert (slots.used, slots.waiting) == (1, 1), "one too many ends: nobody follows it"
+    await waiter
+    assert slots.used == 0
+
+
+async def hold(slots: Slots) -> None:
+    async with slots.taken():
+        assert slots.used == 1

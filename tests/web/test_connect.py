@@ -10,9 +10,9 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from browser_pool.spec import Mode
+from browser_pool.spec import LaunchSpec, Mode
 from gateway.errors import Code, GatewayError
-from gateway.records import Limits, SessionId, SessionSpec
+from gateway.records import Identity, Limits, SessionId, SessionSpec
 from gateway.web.connect import launch_json, standard_spec, upgrade
 from tests.inside import TOKEN, Inside, ask, inside
 
@@ -73,6 +73,13 @@ def test_what_the_query_asks_for() -> None:
     assert spec("").ttl == LIMITS.ttl_max
     assert spec("trackingId=job-7").labels == (("trackingId", "job-7"),)
     assert spec('launch={"viewport":{"width":800,"height":600}}').launch.viewport == (800, 600)
+
+
+def test_who_the_browser_says_it_is() -> None:
+    asked_for = spec('launch={"userAgent":"Agent","locale":"de-DE","defaultViewport":{"width":8,"height":6}}')
+    assert asked_for.identity == Identity(user_agent="Agent", locale="de-DE", viewport=(8, 6))
+    assert asked_for.launch == LaunchSpec(user_agent="Agent", locale="de-DE", viewport=(8, 6))
+    assert spec("headless=shell").identity is None
 
 
 @pytest.mark.parametrize(

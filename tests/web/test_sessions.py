@@ -113,7 +113,7 @@ async def test_the_list(tmp_path: Path) -> None:
         ("POST", "/session", b'{"url": "file:///etc/passwd"}', (400, "bad_request", "url")),
         ("POST", "/session", b'{"context": {"cookies": [{"name": 1}]}}', (400, "bad_request", "cookies[0]")),
         ("POST", "/session", b'{"proxy": {"server": "p:1", "username": "u"}}', (422, "unsupported", "proxy")),
-        ("POST", "/session", b'{"identity": "mine"}', (422, "unsupported", "identity")),
+        ("POST", "/session", b'{"identity": "mine"}', (404, "not_found", "identity: there is no identity 'mine'")),
         ("POST", "/session", b'{"restore": "nobody"}', (404, "session_not_found", "nobody")),
         ("POST", "/session?colour=1", b"{}", (400, "unknown_parameter", "colour")),
         ("POST", "/session", b" " * 2048, (413, "body_too_large", "max_body")),

@@ -5,7 +5,7 @@ import pytest
 
 from browser_pool.spec import LaunchSpec, Mode
 from gateway.errors import Code, GatewayError
-from gateway.records import Kind, Limits
+from gateway.records import Identity, Kind, Limits
 from gateway.web.shapes import (
     AmendBody,
     LaunchBody,
@@ -64,6 +64,8 @@ def test_a_full_body() -> None:
                 "locale": "de-AT",
                 "timezone": "Europe/Vienna",
                 "viewport": {"width": 800, "height": 600, "deviceScaleFactor": 2},
+                "geolocation": {"latitude": 48.2, "longitude": 16},
+                "extraHeaders": {"X-Team": "red", "Authorization": "Basic x"},
             },
         ),
         "t",
@@ -71,7 +73,7 @@ def test_a_full_body() -> None:
     )
     assert spec.launch == LaunchSpec(
         mode=Mode.SHELL,
-        args=("--lang=de", "--mute-audio"),
+        args=("--lang=de", "--mute-audio", "--accept-lang=de-AT,de;q=0.9"),
         user_agent="Agent",
         locale="de-AT",
         timezone="Europe/Vienna",
@@ -84,6 +86,29 @@ def test_a_full_body() -> None:
     assert (spec.ttl, spec.keep, spec.persist, spec.name) == (60, 0, False, "shop")
     assert spec.url == "https://example.com/"
     assert spec.labels == (("a", "1"), ("b", "2"))
+    assert spec.identity == Identity(
+        user_agent="Agent",
+        locale="de-AT",
+        timezone="Europe/Vienna",
+        viewport=(800, 600),
+        device_scale_factor=2,
+        geolocation=(48.2, 16, 20),
+        extra_headers=(("Authorization", "Basic x"), ("X-Team", "red")),
+    )
+    assert "Basic" not in repr(spec)
+
+
+def test_an_identity_that_is_stored() -> None:
+    stored = Identity(timezone="Asia/Tokyo", extra_headers=(("X-Team", "red"),))
+    spec = session_spec(session(identity="mine"), "t", LIMITS, stored)
+    assert (spec.identity, spec.launch) == (stored, LaunchSpec(timezone="Asia/Tokyo"))
+
+
+def test_the_scale_of_an_identity_stands_over_that_of_its_viewport() -> None:
+    viewport = {"width": 8, "height": 6, "deviceScaleFactor": 2}
+    for given, wanted in (({}, 2), ({"deviceScaleFactor": 3}, 3)):
+        spec = session_spec(session(identity={"viewport": viewport, **given}), "t", LIMITS)
+        assert spec.launch.device_scale_factor == wanted
 
 
 def test_the_default_life_is_no_longer_than_allowed() -> None:
@@ -139,6 +164,13 @@ def test_unknown_fields_are_named_with_their_place(body: dict[str, Any], field: 
         ({"identity": {"timezone": ":/etc/passwd"}}, "identity.timezone"),
         ({"identity": {"viewport": {"width": 0, "height": 1}}}, "identity.viewport.width"),
         ({"identity": {"viewport": {"width": 1}}}, "identity.viewport.height"),
+        ({"identity": {"geolocation": {"latitude": 1}}}, "identity.geolocation.longitude"),
+        ({"identity": {"geolocation": {"latitude": 91, "longitude": 1}}}, "identity.geolocation.latitude"),
+        ({"identity": {"extraHeaders": {"a b": "c"}}}, "identity.extraHeaders.a b"),
+        ({"identity": {"extraHeaders": {"a": "b\r\nc: d"}}}, "identity.extraHeaders.a"),
+        ({"identity": {"extraHeaders": {"a": "b", "A": "c"}}}, "identity.extraHeaders: Value error, a header is given"),
+        ({"identity": {"extraHeaders": {"Host": "b"}}}, "identity.extraHeaders: Value error, Host cannot be set"),
+        ({"identity": {"extraHeaders": {"Sec-CH-UA": "b"}}}, "identity.extraHeaders: Value error, Sec-CH-UA cannot"),
         ({"proxy": {"server": "http://user:pass@host"}}, "proxy.server"),
         ({"proxy": {"server": "a;b=c"}}, "proxy.server"),
         ({"context": []}, "context"),
@@ -195,9 +227,6 @@ def test_a_restore_by_id_or_with_a_version() -> None:
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({"identity": "stored"}, "identity"),
-        ({"identity": {"geolocation": {"latitude": 1.0}}}, "identity"),
-        ({"identity": {"extraHeaders": {"a": "b"}}}, "identity"),
         ({"egress": {"allow": ["a"]}}, "egress"),
         ({"proxy": {"server": "p", "username": "u"}}, "proxy"),
     ],
@@ -209,7 +238,7 @@ def test_what_cannot_be_honoured_is_refused_in_words(body: dict[str, Any], field
 
 
 def test_what_asks_for_nothing_is_no_trouble() -> None:
-    session_spec(session(egress={}, identity={}, proxy=None), "t", LIMITS)
+    assert session_spec(session(egress={}, identity={}, proxy=None), "t", LIMITS).identity is None
 
 
 def test_times_beyond_the_ceiling() -> None:

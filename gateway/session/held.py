@@ -1,0 +1,70 @@
+"""What a session does with its browser while it has one: holds it between clients, parks it, saves it now and then."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from browser_pool.browser import Browser
+from browser_pool.devtools import DevToolsError, DevToolsGone
+from browser_pool.spec import Mode
+from browser_pool.tasks import running
+from gateway.errors import Code, GatewayError
+from gateway.records import SessionSpec
+from gateway.relay.park import Dialogs, Holder, holding
+from gateway.session.parking import Parking
+from gateway.snapshot.capture import capture
+from gateway.snapshot.checkpoint import Checkpointer, checkpointing
+from gateway.snapshot.document import ContextDocument
+from gateway.snapshot.periodic import Checkpoints
+
+Save = Callable[[ContextDocument], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A browser with all that is done to it while clients come and go; `checkpointer` None: it is not saved."""
+
+    browser: Browser
+    holder: Holder
+    parking: Parking
+    checkpointer: Checkpointer | None
+
+    async def context(self) -> ContextDocument:
+        """Its context as it is now; the browser goes on. Raises GatewayError."""
+        browser = self.browser
+        try:
+            known = None if self.checkpointer is None else await self.checkpointer.current()
+            if known is not None:
+                return known
+            return await capture(browser.devtools, profile=browser.directory.profile, visited=browser.visited)
+        except (DevToolsError, DevToolsGone) as error:
+            raise GatewayError(Code.SAVE_FAILED, f"the context could not be captured: {error}") from error
+
+
+@asynccontextmanager
+async def held(browser: Browser, spec: SessionSpec, known: ContextDocument, save: Save) -> AsyncIterator[Held]:
+    """For this block. `save` is given the context every `spec.checkpoint` seconds at most, where it has changed.
+
+    `known` is what is known of it already (`checkpointing`).
+    """
+    async with AsyncExitStack() as stack:
+        holder = await stack.enter_async_context(holding(browser, dialogs=Dialogs(spec.dialogs)))
+        checkpointer, checkpoints = None, None
+        if spec.checkpoint is not None:
+            # A driver of a headless shell would see the hidden page in which origins that were left are read.
+            checkpointer = await stack.enter_async_context(
+                checkpointing(
+                    browser.devtools,
+                    profile=browser.directory.profile,
+                    visited=browser.visited,
+                    unopened=browser.mode is not Mode.SHELL,
+                    known=known,
+                )
+            )
+            checkpoints = Checkpoints(
+                checkpointer, save, devtools=browser.devtools, interval=spec.checkpoint, log=structlog.get_logger()
+            )
+            await stack.enter_async_context(running(checkpoints.run(), "checkpoints"))
+        yield Held(browser, holder, Parking(browser, checkpoints), checkpointer)

@@ -1,0 +1,184 @@
+"""A site whose pages, frames and workers tell what they see of the browser, and whose server tells what it was sent."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from browser_pool.binary import Binaries
+from browser_pool.browser import Browser, launched
+from browser_pool.devtools import DevTools, DevToolsError
+from browser_pool.spec import LaunchSpec, Mode
+from gateway.identity.launch import launch
+from gateway.records import Identity
+
+# What a script can find out at once, which is also what the first script of each place finds.
+SEEN = """
+const seen = () => {
+  const data = navigator.userAgentData;
+  return {
+    userAgent: navigator.userAgent, appVersion: navigator.appVersion, platform: navigator.platform,
+    language: navigator.language, languages: navigator.languages.join(),
+    locale: new Intl.NumberFormat().resolvedOptions().locale, number: (1234.5).toLocaleString(),
+    date: new Date(2024, 0, 2).toLocaleDateString(undefined, { month: "long" }),
+    timezone: new Intl.DateTimeFormat().resolvedOptions().timeZone, offset: new Date(2024, 0, 2).getTimezoneOffset(),
+    brands: data && data.brands.map((one) => one.brand + "/" + one.version).join(),
+    system: data && data.platform, mobile: data && data.mobile,
+  };
+};
+const HIGH = ["architecture", "bitness", "model", "platformVersion", "uaFullVersion", "fullVersionList", "formFactors"];
+const first = seen();
+const later = async () => JSON.stringify({
+  first, now: seen(), high: navigator.userAgentData && await navigator.userAgentData.getHighEntropyValues(HIGH),
+});
+"""
+FRAME = f"<script>{SEEN} later().then((text) => (parent || self).postMessage(location.pathname + text, '*'))</script>"
+WORKER = f"""{SEEN}
+onmessage = () => later().then((text) => postMessage(text));
+onmessage();
+fetch('/asked/worker');"""
+SHARED = f"""{SEEN}
+onconnect = (event) => later().then((text) => event.ports[0].postMessage(text));
+fetch('/asked/shared');"""
+SERVICE = f"""{SEEN}
+oninstall = () => skipWaiting();
+onactivate = () => clients.claim();
+onmessage = (event) => later().then((text) => event.source.postMessage(text));
+fetch('/asked/service');"""
+PAGE = f"""<title>places</title><script>{SEEN}
+const frame = (url) => new Promise((done) => {{
+  const path = new URL(url, location).pathname;
+  addEventListener("message", (event) => event.data.startsWith?.(path) && done(event.data.slice(path.length)));
+  document.body.append(Object.assign(document.createElement("iframe"), {{ src: url }}));
+}});
+const told = (port) => new Promise((done) => (port.onmessage = (event) => done(event.data)));
+const worker = (url) => told(new Worker(url));
+const shared = () => told(new SharedWorker("/shared.js").port);
+const service = async () => {{
+  await navigator.serviceWorker.register("/service.js");
+  const {{ active }} = await navigator.serviceWorker.ready;
+  active.postMessage(1);
+  return told(navigator.serviceWorker);
+}};
+const blank = () => {{
+  const inside = document.body.appendChild(document.createElement("iframe")).contentWindow;
+  return inside.eval(`${{document.querySelector("script").textContent.split("const frame")[0]}} later()`);
+}};
+const everywhere = async (other) => {{
+  const all = {{ page: later(), blank: blank(), frame: frame("/frame"), foreign: frame(other + "/foreign") }};
+  Object.assign(all, {{ worker: worker("/worker.js"), shared: shared(), service: service() }});
+  all.nested = worker(URL.createObjectURL(new Blob([
+    `onmessage = null; new Worker("${{location.origin}}/worker.js").onmessage = (event) => postMessage(event.data)`,
+  ])));
+  await fetch("/asked/page");
+  const texts = await Promise.all(Object.entries(all).map(async ([name, text]) => [name, JSON.parse(await text)]));
+  return Object.fromEntries(texts);
+}};
+</script><body></body>"""
+TYPES = {"js": "text/javascript", "html": "text/html"}
+CLIENT_HINTS = "Sec-CH-UA-Full-Version-List, Sec-CH-UA-Platform-Version, Sec-CH-UA-Model, Sec-CH-UA-Arch"
+
+
+@dataclass
+class Places:
+    """The running site: `url`, and the same site under another name; `requests` maps paths to the headers sent."""
+
+    url: str = ""
+    other: str = ""
+    requests: dict[str, dict[str, str]] = field(default_factory=dict)
+    asked: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        texts = {"/": PAGE, "/frame": FRAME, "/foreign": FRAME, "/window": FRAME}
+        scripts = {"/worker.js": WORKER, "/shared.js": SHARED, "/service.js": SERVICE}
+        self.requests[request.path_qs] = {name.lower(): value for name, value in request.headers.items()}
+        async with self.asked:
+            self.asked.notify_all()
+        kind = "js" if request.path in scripts else "html"
+        headers = {"Content-Type": TYPES[kind], "Cache-Control": "no-store", "Accept-CH": CLIENT_HINTS}
+        return web.Response(text=texts.get(request.path) or scripts.get(request.path, ""), headers=headers)
+
+    async def sent(self, path: str) -> dict[str, str]:
+        """The headers of the request for `path`, once it has come."""
+        async with asyncio.timeout(10), self.asked:
+            await self.asked.wait_for(lambda: path in self.requests)
+        return self.requests[path]
+
+
+@asynccontextmanager
+async def places() -> AsyncIterator[Places]:
+    """The site, on a free port of this machine."""
+    site = Places()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", site.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        site.url, site.other = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
+        yield site
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def browser(
+    directory: Path, identity: Identity | None = None, mode: Mode = Mode.HEADLESS
+) -> AsyncIterator[Browser]:
+    """A browser with what flags do of `identity`."""
+    async with launched(launch(identity, LaunchSpec(mode=mode)), directory / "browser", Binaries()) as running:
+        yield running
+
+
+async def first_session(devtools: DevTools) -> str:
+    """A session on the first page, for as long as the connection lasts."""
+    infos = (await devtools.send("Target.getTargets"))["targetInfos"]
+    return await session_on(devtools, next(info["targetId"] for info in infos if info["type"] == "page"))
+
+
+async def session_on(devtools: DevTools, target: str) -> str:
+    reply = await devtools.send("Target.attachToTarget", {"targetId": target, "flatten": True})
+    return str(reply["sessionId"])
+
+
+async def evaluate(devtools: DevTools, session: str, expression: str) -> Any:
+    whole = f"(async () => ({expression}))()"  # so that it may await
+    params = {"expression": whole, "awaitPromise": True, "returnByValue": True}
+    reply = await devtools.send("Runtime.evaluate", params, session=session, timeout=20)
+    assert "exceptionDetails" not in reply, reply["exceptionDetails"]
+    return reply["result"].get("value")
+
+
+async def seen_in(devtools: DevTools, session: str) -> dict[str, Any]:
+    """What a new window of the site sees, once it shows its page and not the empty one before it."""
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(DevToolsError):  # the empty page's context goes while we ask
+                if text := await evaluate(devtools, session, "typeof later === 'function' && await later()"):
+                    return dict(json.loads(text))
+
+
+LOADED = "new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', () => done()))"
+
+
+async def goto(devtools: DevTools, session: str, url: str) -> None:
+    reply = await devtools.send("Page.navigate", {"url": url}, session=session)
+    assert "errorText" not in reply, reply
+    await evaluate(devtools, session, LOADED)
+
+
+def differing(told: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What any place saw otherwise, at first or later: `place.first.name` to what it saw."""
+    return {
+        f"{place}.{when}.{name}": seen[when].get(name)
+        for place, seen in told.items()
+        for when in ("first", "now")
+        for name, value in wanted.items()
+        if seen[when].get(name) != value
+    }
