@@ -1,6 +1,6 @@
 # make run    set everything up and serve on 127.0.0.1:3000
 # make test   set everything up and run the tests
-# make bench  set everything up and measure, about ten minutes; bench-quick about four
+# make bench  set everything up and measure, about half an hour; bench-quick about ten minutes
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +16,7 @@ run: $(VENV)/.browser
 test: setup-test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest $(ARGS)
 
-# ARGS: relay, sessions, idle (each alone), --check (exit 1 when a goal is missed)
+# ARGS: relay, sessions, idle, restore, fork, park, checkpoint, survival (each alone), --check (exit 1 when a goal is missed)
 bench: setup-bench
 	$(BIN)/python -m bench $(ARGS)
 

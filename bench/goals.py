@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from statistics import median
 
-from bench import idle, relay, sessions
+from bench import checkpoint, fork, idle, park, relay, restore, sessions
 from bench.figures import Figure
 from bench.subjects import DIRECT, GATEWAY, HTTP_PROXY
 
@@ -47,10 +48,21 @@ def plain(what: str, subject: str) -> Callable[[Run], float]:
     return lambda run: run[what].median(subject)
 
 
+def beyond(what: str, subject: str, to: str) -> Callable[[Run], float]:
+    """How much more the figure `what` is for `subject` than for `to`: the median over the rounds."""
+
+    def measure(run: Run) -> float:
+        rounds = run[what].rounds
+        return median(mine - theirs for mine, theirs in zip(rounds[subject], rounds[to], strict=True))
+
+    return measure
+
+
 WARM, BROWSERLESS = sessions.WARM, sessions.BROWSERLESS
 TEN = sessions.memory(10)
 
-GOALS = (
+# What `make bench` draws, too.
+SPEED = (
     Goal(
         "Runtime.evaluate round trip, one core, against Chromium directly",
         1.30,
@@ -106,6 +118,34 @@ GOALS = (
     ),
     Goal(f"CPU of {idle.CLIENTS:,} idle clients, of one core", 2, "%", plain(idle.CPU, GATEWAY)),
 )
+
+# That nothing is lost shall cost little, too.
+KEEPING = (
+    *(
+        Goal(f"{name}, against a plain launch, {until}", 1.50, TIMES, against(until, name, restore.PLAIN))
+        for name in (restore.SMALL, restore.LARGE)
+        for until in (restore.READY, restore.LOADED)
+    ),
+    Goal(
+        f"{fork.COUNT} forks of a session with a login, made by a warm gateway",
+        1000,
+        "ms",
+        plain(fork.MADE, sessions.WARM),
+    ),
+    Goal(
+        "what checkpoints add to the driver's commands, 99th percentile",
+        5,
+        "ms",
+        beyond(checkpoint.P99, checkpoint.WITH, checkpoint.WITHOUT),
+    ),
+    Goal(f"CPU of {park.COUNT} parked browsers, of one core", 0.1, "%", plain(park.CPU, park.PARKED)),
+    Goal("a parked browser is awake", 50, "ms", plain(park.AWAKE, park.PARKED)),
+    Goal(
+        "memory (PSS) of a parked browser, against before", 0.99, TIMES, against(park.MEMORY, park.PARKED, park.RUNNING)
+    ),
+)
+
+GOALS = (*SPEED, *KEEPING)
 
 
 def rows(figures: Iterable[Figure], goals: Iterable[Goal] = GOALS) -> list[Row]:

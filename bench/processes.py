@@ -14,9 +14,17 @@ def of_directory(root: Path) -> set[int]:
 
 def alive(pids: Iterable[int]) -> set[int]:
     """Those that still run; one that has ended and waits to be reaped does not."""
-    # The state is the first field after the name of the program, which may have brackets and spaces (proc(5)).
-    states = {pid: _read(pid, "stat").rpartition(b")")[2].split()[:1] for pid in pids}
-    return {pid for pid, state in states.items() if state not in ([], [b"Z"], [b"X"])}
+    return {pid for pid in pids if _state(pid) not in (b"", b"Z", b"X")}
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether it was stopped by a signal (SIGSTOP)."""
+    return _state(pid) == b"T"
+
+
+def _state(pid: int) -> bytes:
+    # The first field after the name of the program, which may have brackets and spaces (proc(5)); b"" if it is gone.
+    return (_read(pid, "stat").rpartition(b")")[2].split() or [b""])[0]
 
 
 def pss(pids: Iterable[int]) -> float:

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from bench.checkpoint import WITHOUT
 from bench.figures import Figure
+from bench.fork import ONE
 from bench.goals import Row
+from bench.park import RUNNING
+from bench.restore import PLAIN
 from bench.sessions import BROWSERLESS, CHROMIUM
 from bench.subjects import DIRECT, HTTP_PROXY
 
-REFERENCES = (DIRECT, HTTP_PROXY, BROWSERLESS, CHROMIUM)  # what others are compared to: the first that was measured
+# What others are compared to: the first that was measured.
+REFERENCES = (DIRECT, HTTP_PROXY, BROWSERLESS, CHROMIUM, PLAIN, ONE, RUNNING, WITHOUT)
+YES_NO = "yes or no"  # the unit of 1 and 0
 MARKS = {True: "yes", False: "NO", None: "-"}
 
 
@@ -26,7 +32,7 @@ def tables(figures: Iterable[Figure]) -> Iterator[str]:
     for (subjects, to), group in groups.items():
         yield ""
         lines = [(f"as a multiple of {to}" if to else "", *subjects)]
-        lines += [(f"{one.what}, {one.unit}", *(_cell(one, name, to) for name in subjects)) for one in group]
+        lines += [(_title(one), *(_cell(one, name, to) for name in subjects)) for one in group]
         yield from aligned(lines)
 
 
@@ -51,6 +57,12 @@ def amount(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def _title(figure: Figure) -> str:
+    return figure.what if figure.unit == YES_NO else f"{figure.what}, {figure.unit}"
+
+
 def _cell(figure: Figure, name: str, to: str | None) -> str:
+    if figure.unit == YES_NO:
+        return "yes" if figure.median(name) == 1 else "no"
     value = amount(figure.median(name))
     return f"{figure.ratio(name, to):.2f} ({value})" if to else value

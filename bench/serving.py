@@ -47,14 +47,19 @@ class Server:
 @asynccontextmanager
 async def gateway(**settings: str) -> AsyncIterator[Server]:
     """`cdp-gateway serve` with these settings, all others at their defaults. Raises NotServing."""
-    token = secrets.token_hex(16)
+    async with scratch() as directory, gateway_in(directory, **settings) as server:
+        yield server
+
+
+@asynccontextmanager
+async def gateway_in(directory: Path, **settings: str) -> AsyncIterator[Server]:
+    """The same on the data that an earlier one has left in `directory`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    async with scratch() as directory:
-        given = {"port": "0", "data_dir": str(directory / "data"), "token": token, **settings}
-        flags = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
-        listening = re.compile(r"^listening on (\S+)", re.MULTILINE)
-        async with serving([str(COMMAND), "serve", *flags], environment, directory, listening) as (pid, found):
-            yield Server(pid, found[1], token, directory)
+    given = {"port": "0", "data_dir": str(directory / "data"), "token": secrets.token_hex(16), **settings}
+    flags = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
+    listening = re.compile(r"^listening on (\S+)", re.MULTILINE)
+    async with serving([str(COMMAND), "serve", *flags], environment, directory, listening) as (pid, found):
+        yield Server(pid, found[1], given["token"], directory)
 
 
 @asynccontextmanager

@@ -160,14 +160,14 @@ async def _session(driver: Client, way: Way, url: str) -> dict[str, float]:
     return {CONNECT: took["connect"], FIRST_PAGE: took["firstPage"], CLOSE: asked + 1000 * await gone(its)}
 
 
-async def browser_ahead(server: Server, timeout: float = 30.0) -> None:
-    """Wait until the gateway has a browser ready that was launched ahead. Raises TimeoutError."""
+async def browser_ahead(server: Server, count: int = 1, timeout: float = 30.0) -> None:
+    """Wait until the gateway has `count` browsers ready that were launched ahead. Raises TimeoutError."""
     headers = {"Authorization": f"Bearer {server.token}"}
     async with asyncio.timeout(timeout), aiohttp.ClientSession(headers=headers, raise_for_status=True) as session:
         while True:
             async with session.get(f"{server.url}/metrics") as response:
                 found = re.search(r"^gateway_browsers_warm (\S+)", await response.text(), re.MULTILINE)
-            if found and float(found[1]) >= 1:
+            if found and float(found[1]) >= count:
                 return
             await asyncio.sleep(0.05)
 

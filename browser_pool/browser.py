@@ -26,6 +26,7 @@ from browser_pool.tasks import running, to_the_end
 
 START_TIMEOUT = 30.0  # seconds; a launch takes 0.1 on an idle machine
 NOTE_PERIOD = 1.0  # seconds between two writes of a note, as pages come and go
+PAGES_TIMEOUT = 2.0  # seconds for pages to close before their browser does
 CLOSE_TIMEOUT = 10.0  # seconds for Chromium to write its profile before it is ended
 
 log = structlog.get_logger()
@@ -137,6 +138,7 @@ class Browser:
         if self.gone.is_set():
             return False
         try:
+            await self._close_pages()
             await self.devtools.send("Browser.close", timeout=CLOSE_TIMEOUT)
         except DevToolsError:
             return False
@@ -148,6 +150,31 @@ class Browser:
         except TimeoutError:
             return False
         return True
+
+    async def _close_pages(self) -> None:
+        """LocalStorage is written once no page of its origin is left; where the browser ends at once it may be lost."""
+        closed = asyncio.Event()
+        left: set[str] = set()
+
+        def look(method: str, params: dict[str, Any], session: str | None) -> None:
+            if method == "Target.targetDestroyed":
+                left.discard(params["targetId"])
+                if not left:
+                    closed.set()
+
+        try:
+            async with asyncio.timeout(PAGES_TIMEOUT):
+                # Without any page Chromium would end by itself.
+                blank = await self.devtools.send("Target.createTarget", {"url": "about:blank", "background": True})
+                left |= self.pages.keys() - {blank["targetId"]}
+                with self.devtools.listening(look):
+                    for page in tuple(left):
+                        with suppress(DevToolsError):  # it has just closed itself
+                            await self.devtools.send("Target.closeTarget", {"targetId": page})
+                    if left:
+                        await closed.wait()
+        except (TimeoutError, DevToolsError):
+            pass  # a page that hangs, or asks whether it may be left, goes with the browser
 
     async def kill(self) -> None:
         """End it at once, if it has not ended; the rest of its processes goes at the end of its lease."""

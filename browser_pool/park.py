@@ -44,6 +44,7 @@ async def freeze(browser: Browser) -> None:
             await tidy(browser)
         _stopped[browser] = await to_the_end(asyncio.to_thread(_stop, tree))
     except BaseException:  # whatever it was: half a browser must not stay stopped
+        _stopped.pop(browser, None)
         await to_the_end(asyncio.to_thread(wake, tree))
         raise
 

@@ -19,7 +19,7 @@ from gateway.records import Identity
 
 SETTLE = 2.0  # seconds for pages that are there already to take it
 HOLD = 3.0  # seconds that a document waits for its page to take it
-GRACE = 0.25  # seconds that a popup waits for a driver to let it go, where there may be none
+GRACE = 1.0  # seconds that a popup waits for a driver to let it go, where there may be none
 USUAL_LOCALE = "en-US"  # the one that every Chromium has
 FAREWELL = 2.0  # seconds for the browser to let go of us
 PATIENCE = 0.2  # seconds for what is under way then
@@ -43,8 +43,8 @@ async def keeping(devtools: DevTools, identity: Identity | None) -> AsyncIterato
     async with crew(patience=PATIENCE) as start:
         keeper = _Keeper(devtools, wanted, start)
         with devtools.listening(keeper.look):
-            await keeper.begin()
             try:
+                await keeper.begin()
                 yield
             finally:
                 await keeper.end()
@@ -109,6 +109,8 @@ class _Keeper:
             self._permit(info.get("browserContextId"))
         commands = self._commands(kind)
         left = len(commands)
+        if not commands:
+            settled.set()
 
         def answered() -> None:
             nonlocal left
@@ -199,13 +201,22 @@ async def _overrides(devtools: DevTools, identity: Identity) -> Overrides:
 
 
 async def _intl(devtools: DevTools) -> str:
-    """The locale of Intl in the first page that says it; empty if none does."""
+    """The locale of Intl in the first page that says it; empty if none does.
+
+    Asked in a world of its own: in the page's an earlier keeper's script may still answer.
+    """
     for info in (await devtools.send("Target.getTargets"))["targetInfos"]:
         if info["type"] != "page":
             continue
         with suppress(DevToolsError, DevToolsGone):  # it has just been closed, or hangs
             async with devtools.attached(info["targetId"]) as session:
-                params = {"expression": "new Intl.NumberFormat().resolvedOptions().locale"}
+                world = await devtools.send(
+                    "Page.createIsolatedWorld", {"frameId": info["targetId"]}, session=session, timeout=SETTLE
+                )
+                params = {
+                    "expression": "new Intl.NumberFormat().resolvedOptions().locale",
+                    "contextId": world["executionContextId"],
+                }
                 reply = await devtools.send("Runtime.evaluate", params, session=session, timeout=SETTLE)
                 return str(reply["result"].get("value", ""))
     return ""

@@ -22,6 +22,7 @@ from gateway.session.life import Cause
 from gateway.session.source import readable
 from gateway.snapshot.document import ContextDocument, Tab
 from gateway.snapshot.restore import restore
+from gateway.snapshot.settle import written
 from gateway.snapshot.vault import SnapshotInfo, Vault
 from gateway.tenancy.queue import Slots
 
@@ -141,8 +142,10 @@ async def saved(
     what it had written by then.
     """
     profile, kind = browser.directory.profile, browser.mode.kind
-    if last is not None and not await browser.close():
-        log.warning("browser_not_closed_gently", session=record.id, reason=browser.reason)
+    if last is not None:
+        await written(browser)
+        if not await browser.close():
+            log.warning("browser_not_closed_gently", session=record.id, reason=browser.reason)
     await browser.kill()  # files still being written are worth nothing
     document = await _remembered(record, browser.pages.values(), means) if last is None else last
     reason, fence = cause.word, record.incarnation

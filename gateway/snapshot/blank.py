@@ -84,10 +84,6 @@ class BlankPage:
         return (wanted.scheme, asked.scheme) == ("http", "https") and wanted.hostname == asked.hostname
 
 
-def address(url: str) -> str:
-    return url
-
-
 def is_blank(url: str) -> bool:
     """Whether `visit` made this url up."""
     return url.partition("#")[0].endswith(PATH)

@@ -89,7 +89,7 @@ async def open_tabs(
     for target in spare if wanted else spare[1:]:
         with suppress(DevToolsError):  # it has closed itself
             await devtools.send("Target.closeTarget", {"targetId": target})
-    if openings:  # before any of them rests: one that can be seen would not
+    if len(openings) > 1:  # before any of them rests: one that can be seen would not
         await devtools.send("Target.activateTarget", {"targetId": openings[active].target})
     turn = asyncio.Semaphore(AT_ONCE)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.figures import Figure, load, save
-from bench.report import aligned, reference, tables
+from bench.report import YES_NO, aligned, reference, tables
 from bench.subjects import DIRECT, GATEWAY, HTTP_PROXY, NGINX
 
 FIGURE = Figure("round trip", "µs", {DIRECT: [100, 200, 400], GATEWAY: [130, 250, 560], HTTP_PROXY: [140, 300, 480]})
@@ -49,6 +49,15 @@ def test_tables_have_ratios_first_and_a_heading_for_each_set_of_subjects() -> No
         "",
         "                    gateway",
         "CPU while idle, %      0.71",
+    ]
+
+
+def test_answers_are_words() -> None:
+    kill = Figure("kill -9", YES_NO, {"cookies": [1.0], "scroll": [0.0]})
+    assert list(tables([kill])) == [
+        "",
+        "          cookies   scroll",
+        "kill -9       yes       no",
     ]
 
 

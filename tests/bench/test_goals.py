@@ -1,8 +1,8 @@
 """Goals: figures in, rows out."""
 
-from bench import relay, sessions
+from bench import checkpoint, fork, park, relay, restore, sessions
 from bench.figures import Figure
-from bench.goals import GOALS, TIMES, Goal, Row, against, plain, rows, shown
+from bench.goals import GOALS, TIMES, Goal, Row, against, beyond, plain, rows, shown
 from bench.report import goal_table
 from bench.subjects import DIRECT, GATEWAY
 
@@ -36,6 +36,11 @@ def test_amounts_have_their_unit() -> None:
     ]
 
 
+def test_what_is_added_is_taken_within_rounds() -> None:
+    goal = Goal("added", 5, "µs", beyond("round trip", GATEWAY, DIRECT))
+    assert rows([ROUND_TRIP], [goal]) == [Row("added", "≤ 5 µs", "25 µs", False)]
+
+
 def test_small_ratios_are_shown_as_fractions() -> None:
     assert shown(1 / 15, TIMES) == "1/15"
     assert shown(1 / 15.24, TIMES) == "1/15.2"
@@ -61,6 +66,7 @@ def test_the_goals_name_figures_that_the_bench_makes() -> None:
             continue
         raise AssertionError(f"{goal.what} asks for no figure")
     made = {*relay.UNITS, sessions.CONNECT, sessions.FIRST_PAGE, sessions.memory(10)}
+    made |= {restore.READY, restore.LOADED, fork.MADE, checkpoint.P99, park.CPU, park.AWAKE, park.MEMORY}
     assert len(asked - made) == 1  # the thousand idle clients
     assert len({goal.what for goal in GOALS}) == len(GOALS)
 

@@ -255,6 +255,54 @@ async def test_who_is_cancelled_while_a_profile_is_put_in_place_leaves_nothing(
     assert not (root / "b").exists()
 
 
+async def test_the_rest_of_a_profile_is_put_in_place_while_chromium_starts(
+    root: Path, binaries: Binaries, spec: LaunchSpec
+) -> None:
+    went_on = []
+
+    async def fill(profile: Path) -> module.Work:
+        async def rest() -> None:
+            while not (profile / "DevToolsActivePort").exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            went_on.append(profile)
+
+        return rest
+
+    async with launched(spec, root / "b", binaries, fill=fill) as browser:
+        assert went_on == [browser.directory.profile]
+
+
+async def test_a_rest_that_cannot_be_put_in_place_fails_the_launch(
+    root: Path, binaries: Binaries, spec: LaunchSpec
+) -> None:
+    async def fill(profile: Path) -> module.Work:
+        async def rest() -> None:
+            raise OSError("disk full")
+
+        return rest
+
+    with pytest.raises(BrowserFailed, match="disk full"):
+        await only_launch(spec, root / "b", binaries, fill=fill)
+    assert not (root / "b").exists()
+
+
+async def test_a_launch_that_fails_waits_for_the_rest_before_it_cleans_up(
+    root: Path, binaries: Binaries, spec: LaunchSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "START_TIMEOUT", 0)
+
+    def unpack(profile: Path) -> None:
+        for number in range(300):
+            (profile / "late" / str(number)).mkdir(parents=True)
+
+    async def fill(profile: Path) -> module.Work:
+        return lambda: asyncio.to_thread(unpack, profile)
+
+    with pytest.raises(BrowserFailed):
+        await only_launch(spec, root / "b", binaries, fill=fill)
+    assert not (root / "b").exists()
+
+
 async def only_launch(spec: LaunchSpec, path: Path, binaries: Binaries, fill: module.Fill | None = None) -> None:
     async with launched(spec, path, binaries, fill=fill):
         pass

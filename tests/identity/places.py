@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,42 @@ from aiohttp import web
 
 from browser_pool.binary import Binaries
 from browser_pool.browser import Browser, launched
-from browser_pool.devtools import DevTools, DevToolsError
+from browser_pool.devtools import DevTools, DevToolsError, open_devtools
 from browser_pool.spec import LaunchSpec, Mode
 from gateway.identity.launch import launch
 from gateway.records import Identity
 
+LIKE_GECKO = "AppleWebKit/537.36 (KHTML, like Gecko)"
+AGENT = f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {LIKE_GECKO} Chrome/156.0.0.0 Safari/537.36"
+# An identity of which flags can do a part only, and what every place shall see of it.
+GERMAN = Identity(
+    user_agent=AGENT,
+    locale="de-DE",
+    timezone="Europe/Berlin",
+    viewport=(1111, 777),
+    device_scale_factor=2,
+    geolocation=(52.52, 13.405, 25.0),
+    extra_headers=(("X-Key", "s3cret"), ("X-Team", "red")),
+)
+SEEN = {
+    "userAgent": AGENT,
+    "appVersion": AGENT.removeprefix("Mozilla/"),
+    "platform": "Win32",
+    "language": "de-DE",
+    "languages": "de-DE,de",
+    "locale": "de-DE",
+    "number": "1.234,5",
+    "date": "Januar",
+    "timezone": "Europe/Berlin",
+    "offset": -60,
+    "system": "Windows",
+    "mobile": False,
+}
+# JavaScript that waits for the latitude.
+WHERE = "new Promise((yes, no) => navigator.geolocation.getCurrentPosition((place) => yes(place.coords.latitude), no))"
+
 # What a script can find out at once, which is also what the first script of each place finds.
-SEEN = """
+LOOK = """
 const seen = () => {
   const data = navigator.userAgentData;
   return {
@@ -28,7 +57,7 @@ const seen = () => {
     date: new Date(2024, 0, 2).toLocaleDateString(undefined, { month: "long" }),
     timezone: new Intl.DateTimeFormat().resolvedOptions().timeZone, offset: new Date(2024, 0, 2).getTimezoneOffset(),
     brands: data && data.brands.map((one) => one.brand + "/" + one.version).join(),
-    system: data && data.platform, mobile: data && data.mobile,
+    system: data && data.platform, mobile: data && data.mobile, own: globalThis.own,
   };
 };
 const HIGH = ["architecture", "bitness", "model", "platformVersion", "uaFullVersion", "fullVersionList", "formFactors"];
@@ -37,20 +66,20 @@ const later = async () => JSON.stringify({
   first, now: seen(), high: navigator.userAgentData && await navigator.userAgentData.getHighEntropyValues(HIGH),
 });
 """
-FRAME = f"<script>{SEEN} later().then((text) => (parent || self).postMessage(location.pathname + text, '*'))</script>"
-WORKER = f"""{SEEN}
+FRAME = f"<script>{LOOK} later().then((text) => (parent || self).postMessage(location.pathname + text, '*'))</script>"
+WORKER = f"""{LOOK}
 onmessage = () => later().then((text) => postMessage(text));
 onmessage();
 fetch('/asked/worker');"""
-SHARED = f"""{SEEN}
+SHARED = f"""{LOOK}
 onconnect = (event) => later().then((text) => event.ports[0].postMessage(text));
 fetch('/asked/shared');"""
-SERVICE = f"""{SEEN}
+SERVICE = f"""{LOOK}
 oninstall = () => skipWaiting();
 onactivate = () => clients.claim();
 onmessage = (event) => later().then((text) => event.source.postMessage(text));
 fetch('/asked/service');"""
-PAGE = f"""<title>places</title><script>{SEEN}
+PAGE = f"""<title>places</title><script>{LOOK}
 const frame = (url) => new Promise((done) => {{
   const path = new URL(url, location).pathname;
   addEventListener("message", (event) => event.data.startsWith?.(path) && done(event.data.slice(path.length)));
@@ -182,3 +211,13 @@ def differing(told: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Any]) 
         for name, value in wanted.items()
         if seen[when].get(name) != value
     }
+
+
+def client_of(running: Browser) -> AbstractAsyncContextManager[DevTools]:
+    """Another client of the same browser, which has a connection of its own."""
+    return open_devtools(f"ws://127.0.0.1:{running.port}{running.path}")
+
+
+def shown(running: Browser) -> bool:
+    """Whether a window of the site is open."""
+    return any(url.endswith("/window") for url in running.pages.values())

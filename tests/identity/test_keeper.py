@@ -1,70 +1,41 @@
 """One browser, one identity: every place in it and every request of it agree, from the first script on."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from browser_pool.browser import Browser
-from browser_pool.devtools import DevTools, open_devtools
+from browser_pool.devtools import DevTools
 from browser_pool.spec import Mode
 from gateway.identity.keeper import keeping
 from gateway.records import Identity
-from tests.identity.places import Places, browser, differing, evaluate, first_session, goto, places, seen_in, session_on
+from tests.identity.places import (
+    AGENT,
+    GERMAN,
+    LIKE_GECKO,
+    SEEN,
+    WHERE,
+    Places,
+    browser,
+    client_of,
+    differing,
+    evaluate,
+    first_session,
+    goto,
+    seen_in,
+    session_on,
+    shown,
+)
 from tests.journeys.driving import driver
 from tests.journeys.running import eventually, eventually_asked
 
-LIKE_GECKO = "AppleWebKit/537.36 (KHTML, like Gecko)"
-AGENT = f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {LIKE_GECKO} Chrome/156.0.0.0 Safari/537.36"
 FIREFOX = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:140.0) Gecko/20100101 Firefox/140.0"
 PHONE = f"Mozilla/5.0 (Linux; Android 10; K) {LIKE_GECKO} Chrome/156.0.0.0 Mobile Safari/537.36"
-GERMAN = Identity(
-    user_agent=AGENT,
-    locale="de-DE",
-    timezone="Europe/Berlin",
-    viewport=(1111, 777),
-    device_scale_factor=2,
-    geolocation=(52.52, 13.405, 25.0),
-    extra_headers=(("X-Key", "s3cret"), ("X-Team", "red")),
-)
-SEEN = {
-    "userAgent": AGENT,
-    "appVersion": AGENT.removeprefix("Mozilla/"),
-    "platform": "Win32",
-    "language": "de-DE",
-    "languages": "de-DE,de",
-    "locale": "de-DE",
-    "number": "1.234,5",
-    "date": "Januar",
-    "timezone": "Europe/Berlin",
-    "offset": -60,
-    "system": "Windows",
-    "mobile": False,
-}
 EVERYWHERE = {"page", "blank", "frame", "foreign", "worker", "nested", "shared", "service"}
 FRAMES = ("/", "/frame", "/foreign", "/asked/page")
 WORKERS = ("/worker.js", "/shared.js", "/service.js", "/asked/worker", "/asked/shared", "/asked/service")
-WHERE = "new Promise((yes, no) => navigator.geolocation.getCurrentPosition((place) => yes(place.coords.latitude), no))"
-
-
-@pytest.fixture
-async def site() -> AsyncIterator[Places]:
-    async with places() as site:
-        yield site
-
-
-def client_of(running: Browser) -> AbstractAsyncContextManager[DevTools]:
-    """Another client of the same browser, which has a connection of its own."""
-    return open_devtools(f"ws://127.0.0.1:{running.port}{running.path}")
-
-
-def shown(running: Browser) -> bool:
-    """Whether a window of the site is open."""
-    return any(url.endswith("/window") for url in running.pages.values())
 
 
 async def told(client: DevTools, session: str, site: Places) -> dict[str, Any]:
@@ -117,53 +88,6 @@ async def test_all_places_and_requests_agree(tmp_path: Path, site: Places, mode:
         assert not any(name.startswith("sec-ch-ua") for path in WORKERS for name in site.requests[path])
 
 
-OPENED = {
-    "open": "void open('{url}/window')",
-    "foreign": "void open('{other}/window')",
-    "small": "void open('{other}/window', '', 'width=300,height=200')",
-    "without opener": "void open('{url}/window', '', 'noopener')",
-    "foreign, without opener": "void open('{other}/window', '', 'noopener')",
-    "link": "Object.assign(document.createElement('a'), {{ href: '{other}/window', target: '_blank' }}).click()",
-    "written": "void Object.assign(open(''), {{}}).location.assign('{other}/window')",
-}
-
-
-@pytest.mark.parametrize("mode", [Mode.HEADLESS, Mode.SHELL])
-async def test_a_new_window_has_it_from_its_first_request_and_script(tmp_path: Path, site: Places, mode: Mode) -> None:
-    async with (
-        browser(tmp_path, GERMAN, mode) as running,
-        keeping(running.devtools, GERMAN),
-        client_of(running) as client,
-    ):
-        session = await first_session(client)
-        await goto(client, session, site.url + "/")
-        first = set(running.pages)
-
-        async def seen(name: str, target: str | None = None) -> None:
-            headers = await site.sent("/window")
-            assert (headers["sec-ch-ua-platform"], headers["x-team"]) == ('"Windows"', "red"), name
-            await eventually("the window", lambda: shown(running))
-            target = target or next(one for one in running.pages if one not in first)
-            window = await session_on(client, target)
-            assert differing({name: await seen_in(client, window)}, SEEN) == {}
-            await client.send("Target.closeTarget", {"targetId": target})
-            await eventually("one page", lambda: set(running.pages) == first)
-            site.requests.clear()
-
-        for name, script in OPENED.items():
-            await evaluate(client, session, script.format(url=site.url, other=site.other))
-            await seen(name)
-        # A client may ask for a url at once, also in a context of its own.
-        created = await client.send("Target.createTarget", {"url": site.url + "/window"})
-        await seen("created", created["targetId"])
-        context = await client.send("Target.createBrowserContext")
-        created = await client.send("Target.createTarget", {"url": site.other + "/window", **context})
-        inside = await session_on(client, created["targetId"])
-        await seen_in(client, inside)
-        assert await evaluate(client, inside, f"await {WHERE}") == 52.52
-        await seen("in a context", created["targetId"])
-
-
 @pytest.mark.parametrize("mode", [Mode.HEADLESS, Mode.SHELL])
 async def test_a_context_that_a_client_made(tmp_path: Path, site: Places, mode: Mode) -> None:
     identity = replace(GERMAN, extra_headers=())  # of which every request would be held
@@ -179,15 +103,6 @@ async def test_a_context_that_a_client_made(tmp_path: Path, site: Places, mode: 
         assert differing(await told(client, session, site), SEEN) == {}
         for path in (*FRAMES, *WORKERS):
             assert (await site.sent(path))["accept-language"] == "de-DE,de;q=0.9", path
-
-
-async def test_a_page_that_is_navigated_in_the_same_breath(tmp_path: Path, site: Places) -> None:
-    async with browser(tmp_path, GERMAN) as running, keeping(running.devtools, GERMAN), client_of(running) as client:
-        for _ in range(5):
-            target = (await client.send("Target.createTarget", {"url": "about:blank"}))["targetId"]
-            session = await session_on(client, target)
-            await goto(client, session, site.url + "/window")
-            assert differing({"window": await seen_in(client, session)}, SEEN) == {}
 
 
 @pytest.mark.parametrize("library", ["puppeteer", "playwright"])
@@ -268,6 +183,24 @@ async def test_intl_is_as_if_it_spoke_so_by_itself(tmp_path: Path, site: Places)
             "globalThis.Temporal ? Temporal.PlainDate.from('2024-03-05').toLocaleString() : '5.3.2024'": "5.3.2024",
         }.items():
             assert await evaluate(client, session, expression) == wanted, expression
+
+
+@pytest.mark.parametrize("mode", [Mode.HEADLESS, Mode.SHELL])
+async def test_a_locale_alone_is_found_missing_each_time(tmp_path: Path, site: Places, mode: Mode) -> None:
+    identity = Identity(locale="de-DE")
+    async with browser(tmp_path, identity, mode) as running, client_of(running) as client:
+        session = await first_session(client)
+        for _ in range(2):  # the second finds pages that say it already
+            async with keeping(running.devtools, identity):
+                for page in (session, await session_on(client, await blank(client))):
+                    await goto(client, page, site.url + "/window")
+                    wanted = {name: SEEN[name] for name in ("language", "languages", "locale", "number")}
+                    assert differing({"window": await seen_in(client, page)}, wanted) == {}
+
+
+async def blank(client: DevTools) -> str:
+    """A new page."""
+    return str((await client.send("Target.createTarget", {"url": "about:blank"}))["targetId"])
 
 
 async def test_a_browser_that_is_not_chromium_has_no_hints(tmp_path: Path, site: Places) -> None:

@@ -111,3 +111,64 @@ async def test_saving_by_hand(gateway: Gateway, site: Site) -> None:
         versions = (await gateway.request("GET", f"/session/{session['id']}/snapshots")).ok()["snapshots"]
         assert len(versions) >= 2
         assert await client.do("text", selector="#title") == "Hello alice", "the session runs on"
+
+
+async def test_many_tabs_load_when_puppeteer_looks_at_them(gateway: Gateway, site: Site) -> None:
+    """One after the other by bringToFront or reload. To Playwright every page is in front, so all of them load."""
+    session = await gateway.create()
+    paths = [f"/page/{number}" for number in range(1, 8)]
+    async with driver("puppeteer") as client:
+        await client.connect(session["connect"])
+        for number, path in enumerate(paths):
+            if number:
+                await client.do("newPage")
+            await client.goto(f"{site.url}{path}")
+            await client.shown("found")
+    (await gateway.request("DELETE", f"/session/{session['id']}?force=true")).ok()
+    asked = [site.asked[path] for path in paths]
+    restored = (await gateway.request("POST", f"/session/{session['id']}/restore")).ok(201)
+    async with driver("puppeteer") as client:
+        shown = (await client.connect(restored["connect"]))["pages"]
+        assert sorted(shown) == [f"{site.url}{path}" for path in paths]
+        await client.do("usePage", url=f"{site.url}/page/7")
+        assert await client.do("text", selector="#title") == "Page 7", "the active one is there"
+        await client.do("usePage", url=f"{site.url}/page/2")
+        assert await client.evaluate("document.querySelector('#title')") is None
+        assert [site.asked[path] for path in paths] == [*asked[:6], asked[6] + 1], "the others have asked for nothing"
+        await client.cdp("Page.bringToFront")
+        await client.do("waitFor", selector="html[data-ready]")
+        await client.do("usePage", url=f"{site.url}/page/3")
+        await client.cdp("Page.reload")
+        await client.do("waitFor", selector="html[data-ready]")
+        assert [site.asked[path] for path in paths] == [
+            asked[0],
+            *(n + 1 for n in asked[1:3]),
+            *asked[3:6],
+            asked[6] + 1,
+        ]
+        await client.do("disconnect")
+    async with driver("playwright") as client:
+        await client.connect(restored["connect"])
+        for path in paths:
+            await client.do("usePage", url=f"{site.url}{path}")
+            await client.do("waitFor", selector="html[data-ready]")
+    assert [site.asked[path] for path in paths] == [number + 1 for number in asked]
+
+
+async def test_what_was_granted_is_granted_before_the_first_script(gateway: Gateway, site: Site) -> None:
+    session = await gateway.create()
+    async with driver("puppeteer") as client:
+        await client.connect(session["connect"])
+        await client.goto(f"{site.url}/page/1")
+        grant = {"origin": site.url, "permission": {"name": "geolocation"}, "setting": "granted"}
+        await client.cdp("Browser.setPermission", grant, browser=True)
+        assert await client.evaluate(ASKED) == "granted"
+        (await gateway.request("POST", f"/session/{session['id']}/snapshot")).ok(201)
+    (await gateway.request("DELETE", f"/session/{session['id']}?force=true")).ok()
+    restored = (await gateway.request("POST", f"/session/{session['id']}/restore", json={"snapshot": 1})).ok(201)
+    async with driver("puppeteer") as client:
+        await client.connect(restored["connect"])
+        assert await client.evaluate(ASKED) == "granted"
+
+
+ASKED = "navigator.permissions.query({ name: 'geolocation' }).then(({ state }) => state)"

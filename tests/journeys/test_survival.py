@@ -4,15 +4,18 @@
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from tests.journeys.driving import Driver, driver, needs_shell, wire
-from tests.journeys.running import Gateway, Starter, eventually
+from tests.journeys.running import Gateway, Starter, eventually, eventually_asked
 from tests.site.app import Site
 
 TYPED = "half a sent"
 SCROLLED = 2000  # pixels
+INTERVAL = 1  # seconds between checkpoints
+MARGIN = 1.5  # seconds that a checkpoint may take
 SCRIPTS = frozenset({"JS heap"})  # what ends with the page's process
 PAGES = SCRIPTS | {"typed text"}  # what a page that is loaded anew has not
 SHELL = {"the active tab"}  # what the headless shell never had: each of its tabs is visible
@@ -174,3 +177,60 @@ async def test_kill_9_of_the_gateway_alone(start_gateway: Starter, site: Site) -
         await other.connect(kept.replace(first.ws, second.ws))
         await other.do("usePage", url=f"{site.url}/counter")
         assert await other.evaluate("birth") == birth
+
+
+async def ticking(client: Driver) -> None:
+    """Let the page write the time into its storage and two cookies, ten times a second."""
+    tick = "document.cookie = `tick=${now}`, document.cookie = `tock=${now}; max-age=9999`, localStorage.tick = now"
+    await client.evaluate(f"void setInterval((now = Date.now()) => {{ {tick} }}, 100)")
+
+
+async def saved_while_running(gateway: Gateway, session: Any) -> None:
+    """Wait until the session has been saved twice of itself: once, and once what was written since."""
+
+    async def newest() -> int:
+        listed = (await gateway.request("GET", f"/session/{session['id']}/snapshots")).ok()["snapshots"]
+        return max((int(one["version"]) for one in listed), default=0)
+
+    before = await newest()
+
+    async def twice() -> bool:
+        return await newest() >= before + 2
+
+    await eventually_asked("two checkpoints", twice)
+
+
+async def age_of_ticks(client: Driver, killed_at: float) -> float:
+    """How many seconds before the kill the oldest of storage and cookies is from, as the first script found them."""
+    cookies = "...[/tick=(\\d+)/, /tock=(\\d+)/].map((one) => found.cookie.match(one)?.[1])"
+    ticks = await client.evaluate(f"[found.localStorage.tick, {cookies}].map((tick) => Number(tick ?? 0))")
+    return killed_at - float(min(ticks)) / 1000
+
+
+async def test_kill_9_of_chromium_and_of_everything(start_gateway: Starter, site: Site) -> None:
+    gateway = await start_gateway(checkpoint_interval=f"{INTERVAL}s")
+    session = await gateway.create()
+    async with driver("puppeteer") as client:
+        await client.connect(session["connect"])
+        left = await leave(client, site)
+        await ticking(client)
+        await saved_while_running(gateway, session)
+        killed_at = time.time()
+        gateway.browsers()[0].kill()
+        await client.line(event="disconnected")
+        assert await lost(client, session["connect"], site, left) <= PAGES, "Chromium is killed"
+        assert await age_of_ticks(client, killed_at) < INTERVAL + MARGIN
+
+        await ticking(client)
+        await touch(client)
+        await saved_while_running(gateway, session)
+        killed_at = time.time()
+        gateway.process.kill()
+        for process in gateway.processes():
+            process.kill()
+        await asyncio.to_thread(gateway.kill)
+        second = await start_gateway(checkpoint_interval=f"{INTERVAL}s")
+        endpoint = session["connect"].replace(gateway.ws, second.ws)
+        assert await lost(client, endpoint, site, left) <= PAGES, "the gateway and its browsers are killed"
+        assert await age_of_ticks(client, killed_at) < INTERVAL + MARGIN
+    assert not site.refused

@@ -15,7 +15,7 @@ def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Each async test once per loop; with a real browser only on the one that the gateway prefers."""
-    if isinstance(item, pytest.Function) and "stage" in item.fixturenames:
+    if isinstance(item, pytest.Function) and {"stage", "one"} & set(item.fixturenames):
         return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
 

@@ -168,6 +168,32 @@ async def test_the_next_driver_can_set_and_take_back_what_is_held(stage: Stage) 
     assert await stage.look(other) == HELD
 
 
+async def test_a_driver_that_comes_at_once(stage: Stage) -> None:
+    """It waits for what the one before leaves, and can set what that had set."""
+    async with raw(stage) as driver:
+        target, session = await open_page(driver, stage)
+        await set_all(driver, stage, session)
+        driver.socket.transport.abort()
+        async with raw(stage) as second:
+            assert await stage.look(target) == HELD
+            session = await second.attach(target)
+            for method, params in OTHER.items():
+                assert "result" in await second.send(method, params, session), method
+            assert await stage.look(target) == HELD | NEXT
+
+
+async def test_a_script_that_was_removed_is_not_held(stage: Stage) -> None:
+    async with raw(stage) as driver:
+        target, session = await open_page(driver, stage)
+        await driver.send("Page.enable", {}, session)
+        for name in "abc":
+            source = {"source": f"window.init = (window.init ?? '') + '{name}'"}
+            added = await driver.send("Page.addScriptToEvaluateOnNewDocument", source, session)
+            if name == "b":
+                await driver.send("Page.removeScriptToEvaluateOnNewDocument", added["result"], session)
+    assert (await moved(stage, target))["init"] == "ac"
+
+
 @pytest.mark.parametrize("dialogs", Dialogs)
 async def test_dialogs_are_answered_while_nobody_drives(one: Browser, dialogs: Dialogs) -> None:
     wanted = dialogs is Dialogs.ACCEPT
@@ -308,7 +334,12 @@ PUPPETEER = {name: value for name, value in HELD.items() if name not in ("hint",
 
 
 @pytest.mark.parametrize("library", ["puppeteer", "playwright"])
-async def test_with_real_clients(stage: Stage, library: str) -> None:
+async def test_with_real_clients(one: Browser, library: str) -> None:
+    async with staged(one) as stage:
+        await two_clients(stage, library)
+
+
+async def two_clients(stage: Stage, library: str) -> None:
     held = HELD | {"hint": ANY, "touch": ANY} if library == "playwright" else PUPPETEER
 
     async def run(**more: str) -> Any:

@@ -40,6 +40,21 @@ async def test_another_kind_of_browser_gets_the_document(tmp_path: Path) -> None
         assert (await restored.context()).origins[0].local_storage == (("k", "v"),)
 
 
+async def test_the_same_kind_of_browser_gets_the_profile_and_permissions(tmp_path: Path) -> None:
+    """What origins have stored comes from the profile alone; what that has not, from the document."""
+    origins = [{"origin": "http://127.0.0.1:9", "localStorage": [{"name": "k", "value": "v"}]}]
+    given = [{"origin": "http://127.0.0.1:9", "name": "geolocation"}]
+    context = {"cookies": [], "origins": origins, "permissions": given, "tabs": [{"url": "http://127.0.0.1:9/"}]}
+    async with inside(tmp_path) as gateway:
+        session = await gateway.registry.created(SPEC, parse(context))
+        await session.stop(force=False)
+        source = await gateway.registry.source(ADMIN, session.record.id)
+        restored = await gateway.registry.created(replace(SPEC, source=source))
+        document = await restored.context()
+        assert document.origins[0].local_storage == (("k", "v"),)
+        assert [(one.origin, one.name) for one in document.permissions] == [("http://127.0.0.1:9", "geolocation")]
+
+
 async def test_a_browser_that_hangs_is_saved_from_its_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGSTOP: it answers nothing any more. What it had written is kept, and what was saved before is not lost."""
     monkeypatch.setattr(checkpoint, "LIMIT", 1.0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.snapshot.archive import BATCH_PIECES, File, Folder, Tree, lay_out, store
+from gateway.snapshot.archive import BATCH_PIECES, File, Folder, Tree, lay_out, parted, store
 from gateway.snapshot.capture import capture
 from gateway.snapshot.packs import SPLIT, Damaged, PackWriter, reading
 from gateway.snapshot.restore import restore
@@ -120,6 +120,23 @@ def test_all_of_it_comes_back_with_its_times(profile: Path, tmp_path: Path) -> N
     assert contents(tmp_path / "out") == contents(profile)
     modes = {(path.is_dir(), path.stat().st_mode & 0o777) for path in (tmp_path / "out").rglob("*")}
     assert modes == {(True, 0o700), (False, 0o600)}
+
+
+def test_what_only_pages_read_can_be_laid_out_later(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    early = ["Local State", "Default/Cookies", "Default/IndexedDB of mine", "Default/Service Worker/Database/LOG"]
+    late = ["Default/IndexedDB/x.leveldb/LOG", "Default/Service Worker/CacheStorage/a/b/index"]
+    for name in (*early, *late):
+        (one / name).parent.mkdir(parents=True, exist_ok=True)
+        (one / name).write_text(name)
+    tree, _ = stored(one, tmp_path)
+    first, rest = parted(tree)
+    assert [file.path for file in first.files] == sorted(early)
+    assert [file.path for file in rest.files] == sorted(late)
+    laid_out(first, tmp_path, two)
+    assert not (two / "Default" / "IndexedDB").exists()
+    laid_out(rest, tmp_path, two)
+    assert {name for name, (content, _) in contents(two).items() if content is not None} == {*early, *late}
 
 
 def test_what_did_not_change_is_neither_written_nor_read(profile: Path, tmp_path: Path) -> None:
