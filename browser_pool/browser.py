@@ -138,7 +138,6 @@ class Browser:
         if self.gone.is_set():
             return False
         try:
-            await self._close_pages()
             await self.devtools.send("Browser.close", timeout=CLOSE_TIMEOUT)
         except DevToolsError:
             return False
@@ -151,8 +150,11 @@ class Browser:
             return False
         return True
 
-    async def _close_pages(self) -> None:
-        """LocalStorage is written once no page of its origin is left; where the browser ends at once it may be lost."""
+    async def close_pages(self) -> None:
+        """Leave one empty page. LocalStorage is written once no page of its origin is left.
+
+        Where the browser ends at once it may be lost. Raises DevToolsGone.
+        """
         closed = asyncio.Event()
         left: set[str] = set()
 

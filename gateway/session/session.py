@@ -102,6 +102,8 @@ class Session:
         try:
             if self._held is not None:
                 await self._held.parking.wake()
+                if role is Role.DRIVER:
+                    await self._held.holder.meet()
             yield seat
         finally:
             self._desk.leave_with(seat)
@@ -231,6 +233,8 @@ class Session:
             self._carry_out(effect, work)
         if isinstance(event, life.BrowserGone | life.BrowserFailed) and before != self._state:
             self.record = replace(self.record, failures=self.record.failures + 1)
+        if isinstance(before, life.Starting) and isinstance(self._state, life.Detached) and self._held is not None:
+            work.create_task(self._held.holder.leave())  # the group awaits it
         if isinstance(before, life.Attached) and seats(self._state)[:1] != (before.driver,):
             self._desk.driver_left()
             self.record = replace(self.record, last_used_at=time.time())

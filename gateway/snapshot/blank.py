@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone, Params
 from browser_pool.tasks import running
 from gateway.snapshot.document import origin_of
-from gateway.snapshot.script import run
+from gateway.snapshot.script import ScriptFailed, run
 
 # Without the icon Chromium asks for /favicon.ico; without the policy the next page gets a referrer.
 HEAD = '<!doctype html><meta name="referrer" content="no-referrer"><link rel="icon" href="data:,">'
 PATH = "/.well-known/empty"  # any path will do: no server sees it
+ELSEWHERE = "https://elsewhere.invalid"  # where nobody has ever been
 CLOSE_LIMIT = 3.0  # seconds
 
 
@@ -148,3 +149,17 @@ async def _hidden_target(devtools: DevTools) -> str:
     except DevToolsError:  # a Chromium that does not know `hidden`
         reply = await devtools.send("Target.createTarget", params)
     return str(reply["targetId"])
+
+
+async def flushed(devtools: DevTools, *, timeout: float) -> None:
+    """Return once what the pages before had in localStorage is in the profile; they must be gone by now.
+
+    Chromium reads and writes it in one order: what another origin has is read after that was written. Where there is no
+    such page or time is up, nobody can tell. Raises DevToolsGone.
+    """
+    try:
+        async with asyncio.timeout(timeout), blank_page(devtools) as page:
+            await page.visit(ELSEWHERE, timeout=timeout)
+            await page.run("look", 0, None, timeout=timeout)
+    except (TimeoutError, DevToolsError, ScriptFailed, WrongOrigin):
+        pass

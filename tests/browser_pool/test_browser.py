@@ -255,6 +255,18 @@ async def test_who_is_cancelled_while_a_profile_is_put_in_place_leaves_nothing(
     assert not (root / "b").exists()
 
 
+async def test_its_pages_can_go_before_it(root: Path, binaries: Binaries, spec: LaunchSpec) -> None:
+    async with launched(spec, root / "b", binaries) as browser:
+        for _ in range(2):
+            await browser.devtools.send("Target.createTarget", {"url": "data:text/html,mine"})
+        before = {info["targetId"] for info in await browser.targets() if info["type"] == "page"}
+        await browser.close_pages()
+        (left,) = (info for info in await browser.targets() if info["type"] == "page")
+        assert left["targetId"] not in before
+        assert left["url"] in ("", "about:blank")
+        assert not browser.gone.is_set()
+
+
 async def test_the_rest_of_a_profile_is_put_in_place_while_chromium_starts(
     root: Path, binaries: Binaries, spec: LaunchSpec
 ) -> None:

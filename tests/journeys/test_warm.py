@@ -47,7 +47,7 @@ async def test_a_client_gets_the_ready_browser_and_the_next_one_another(start_ga
             await client.log_in(site)  # refused if anything of the one before were there
             await client.do("close")
         await eventually("the used browser is gone", partial(ended, ready))
-    assert await from_where(gateway) == {"warm": 2, "launched": 0}
+    assert await from_where(gateway) == {"warm": 2, "launched": 0, "adopted": 0}
 
 
 async def test_a_session_in_a_window_of_its_own_size_and_with_a_given_context(start_gateway: Starter) -> None:
@@ -57,7 +57,7 @@ async def test_a_session_in_a_window_of_its_own_size_and_with_a_given_context(st
     session = await gateway.create(
         identity={"viewport": {"width": 1111, "height": 777}}, context={"cookies": [cookie], "origins": []}
     )
-    assert await from_where(gateway) == {"warm": 1, "launched": 0}
+    assert await from_where(gateway) == {"warm": 1, "launched": 0, "adopted": 0}
     async with wire(session["connect"]) as cdp:
         assert await cdp.evaluate("`${outerWidth}x${outerHeight}`", await cdp.page()) == "1111x777"
         cookies = (await cdp.call("Storage.getCookies"))["cookies"]
@@ -71,7 +71,7 @@ async def test_a_restored_session_is_never_put_into_a_used_profile(start_gateway
     (await gateway.request("DELETE", f"/session/{session['id']}")).ok()
     await warm(gateway, 1)
     (await gateway.request("POST", f"/session/{session['id']}/restore", json={})).ok(201)
-    assert await from_where(gateway) == {"warm": 1, "launched": 1}
+    assert await from_where(gateway) == {"warm": 1, "launched": 1, "adopted": 0}
 
 
 async def test_a_ready_browser_that_was_killed_is_nobodys(start_gateway: Starter) -> None:
