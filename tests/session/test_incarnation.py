@@ -63,7 +63,9 @@ async def test_a_browser_that_hangs_is_saved_from_its_disk(tmp_path: Path, monke
         {"name": "kept", "value": "two", "domain": "127.0.0.1", "path": "/", "expires": 4102444800},
     ]
     async with inside(tmp_path) as gateway:
-        session = await gateway.registry.created(SPEC, parse({"cookies": cookies, "origins": []}))
+        session = await gateway.registry.created(
+            replace(SPEC, checkpoint=60), parse({"cookies": cookies, "origins": []})
+        )
         browser = session.browser
         assert browser is not None
         os.killpg(browser.pid, signal.SIGSTOP)
