@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from browser_pool.tasks import Start
@@ -65,9 +65,15 @@ class SessionCommands:
             self._session.stirred()
         return self._driving is not None and self._driving.note(override, client)
 
-    def parting(self, browser: BrowserLeg) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def parting(self, browser: BrowserLeg) -> AsyncIterator[None]:
         """Hold what the driver has set."""
-        return nullcontext() if self._driving is None else self._driving.parting(browser)
+        if self._driving is None:
+            yield
+            return
+        async with self._driving.parting(browser):
+            yield
+        await self._session.parted()
 
     async def _snapshot(self, command: Snapshot, client: ClientLeg) -> None:
         """Save one after the other; a client that has gone meanwhile gets its snapshot and no answer."""

@@ -16,20 +16,30 @@ from gateway.relay.park import Dialogs, Holder, holding
 from gateway.session.parking import Parking
 from gateway.snapshot.capture import capture
 from gateway.snapshot.checkpoint import Checkpointer, checkpointing
-from gateway.snapshot.document import ContextDocument
+from gateway.snapshot.document import ContextDocument, Permission
 from gateway.snapshot.periodic import Checkpoints
+from gateway.snapshot.restore import grant
 
 Save = Callable[[ContextDocument], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A browser with all that is done to it while clients come and go; `checkpointer` None: it is not saved."""
+    """A browser with all that is done to it while clients come and go; `checkpointer` None: it is not saved.
+
+    `granted` are the permissions that were restored.
+    """
 
     browser: Browser
     holder: Holder
     parking: Parking
     checkpointer: Checkpointer | None
+    granted: tuple[Permission, ...] = ()
+
+    async def parted(self) -> None:
+        """A driver's connection is gone, and with it all permissions, if it had set some: ours are set again."""
+        if not self.browser.gone.is_set():
+            await grant(self.browser.devtools, self.granted)
 
     async def context(self) -> ContextDocument:
         """Its context as it is now; the browser goes on. Raises GatewayError."""
@@ -67,4 +77,4 @@ async def held(browser: Browser, spec: SessionSpec, known: ContextDocument, save
                 checkpointer, save, devtools=browser.devtools, interval=spec.checkpoint, log=structlog.get_logger()
             )
             await stack.enter_async_context(running(checkpoints.run(), "checkpoints"))
-        yield Held(browser, holder, Parking(browser, checkpoints), checkpointer)
+        yield Held(browser, holder, Parking(browser, checkpoints), checkpointer, known.permissions)

@@ -150,6 +150,12 @@ class Session:
         async with held.parking.used():
             yield held
 
+    async def parted(self) -> None:
+        """A driver's connection to the browser is gone."""
+        if (held := self._held) is not None and held.granted:
+            async with held.parking.used():
+                await held.parted()
+
     def stirred(self) -> None:
         """A client has changed what no page tells of."""
         if self._held is not None and self._held.checkpointer is not None:

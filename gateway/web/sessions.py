@@ -116,6 +116,7 @@ class Sessions:
             ttl=seconds("ttl", body.ttl, spec.ttl if api else limits.ttl, limits.ttl_max),
             keep=keep,
             labels=spec.labels if body.labels is None else tuple(sorted(body.labels.items())),
+            checkpoint=limits.checkpoint if spec.checkpoint is None else spec.checkpoint,
         )
 
     async def show(self, request: web.Request) -> web.Response:

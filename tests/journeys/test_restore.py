@@ -169,6 +169,13 @@ async def test_what_was_granted_is_granted_before_the_first_script(gateway: Gate
     async with driver("puppeteer") as client:
         await client.connect(restored["connect"])
         assert await client.evaluate(ASKED) == "granted"
+        # Chromium takes back all permissions when a client that has set one goes: ours are there again.
+        await client.cdp("Browser.setPermission", {**grant, "permission": {"name": "notifications"}}, browser=True)
+        await client.do("disconnect")
+        await gateway.status(restored["id"], "detached")
+        await client.connect(restored["connect"])
+        await client.do("usePage", url=f"{site.url}/page/1")
+        assert await client.evaluate(ASKED) == "granted"
 
 
 ASKED = "navigator.permissions.query({ name: 'geolocation' }).then(({ state }) => state)"
