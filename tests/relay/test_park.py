@@ -138,6 +138,13 @@ async def test_all_that_was_set_stays_and_comes_back_with_each_document(stage: S
     assert await stage.look(target) == HELD
 
 
+async def resized(stage: Stage, target: str, size: object) -> None:
+    """Wait for the page's size: Chromium answers before it has made it so."""
+    async with asyncio.timeout(5):
+        while (await stage.look(target))["size"] != size:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def test_the_next_driver_can_set_and_take_back_what_is_held(stage: Stage) -> None:
     async with raw(stage) as driver:
         target, session = await open_page(driver, stage)
@@ -149,6 +156,7 @@ async def test_the_next_driver_can_set_and_take_back_what_is_held(stage: Stage) 
         session = await driver.attach(target)
         for method, params in OTHER.items():
             assert "result" in await driver.send(method, params, session), method
+        await resized(stage, target, NEXT["size"])
         assert await stage.look(target) == HELD | NEXT
         assert await stage.look(other) == HELD
         await driver.send("Page.navigate", {"url": f"{stage.site}/again"}, session)
@@ -163,6 +171,7 @@ async def test_the_next_driver_can_set_and_take_back_what_is_held(stage: Stage) 
         for method, params in BACK.items():
             assert "result" in await driver.send(method, params, session), method
         expected = plain | {"init": 1, "platform": ANY, "hint": ANY}
+        await resized(stage, target, expected["size"])
         assert await stage.look(target) == expected
     assert await stage.look(target) == expected
     assert await stage.look(other) == HELD
