@@ -59,7 +59,13 @@ async def test_a_session_in_a_window_of_its_own_size_and_with_a_given_context(st
     )
     assert await from_where(gateway) == {"warm": 1, "launched": 0, "adopted": 0}
     async with wire(session["connect"]) as cdp:
-        assert await cdp.evaluate("`${outerWidth}x${outerHeight}`", await cdp.page()) == "1111x777"
+        page = await cdp.page()
+
+        async def fits() -> bool:
+            return bool(await cdp.evaluate("`${outerWidth}x${outerHeight}`", page) == "1111x777")
+
+        # The window has its size; its page is told a moment later.
+        await eventually_asked("the page knows its size", fits)
         cookies = (await cdp.call("Storage.getCookies"))["cookies"]
         assert [(one["name"], one["value"]) for one in cookies] == [("who", "alice")]
 
