@@ -1,5 +1,6 @@
 """Websockets: what a URL asks for, a seat, two legs, and the relay until the end."""
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -30,6 +31,7 @@ from gateway.web.sessions import check_query, session_id, switch
 from gateway.web.shapes import LaunchBody, checked_flags, launch_identity, mode_of, read, seconds
 
 log = structlog.get_logger()
+NOTICED = 1.0  # seconds until a browser that does not listen any more is known to have ended
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 STANDARD_QUERY = frozenset({"launch", "timeout", "headless", "trackingId", "blockAds", "proxyServer", "stealth"})
 
@@ -117,6 +119,19 @@ class Connect:
         if session.record.spec.kind is Kind.STANDARD and session.record.secret is not None:
             # The other roads to a browser that is kept must not lead round its `auth`.
             raise GatewayError(Code.UNAUTHORIZED, "this browser wants the secret that reconnect was given as auth")
+        browser = session.browser
+        try:
+            return await self._sit(request, accept, session, Role.DRIVER, takeover=takeover)
+        except GatewayError as error:
+            if error.code is not Code.BAD_GATEWAY or browser is None or session.record.spec.kind is not Kind.API:
+                raise
+            try:
+                async with asyncio.timeout(NOTICED):
+                    await browser.gone.wait()
+            except TimeoutError:
+                raise error from None
+        # It was killed a moment ago, which the session had not seen yet: the next one is its own.
+        session = await self._registry.session(principal, session.record.id)
         return await self._sit(request, accept, session, Role.DRIVER, takeover=takeover)
 
     async def _observe(

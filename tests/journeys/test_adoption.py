@@ -144,6 +144,16 @@ async def test_nobody_comes_for_them(start_gateway: Starter, site: Site) -> None
     assert second.nothing_left()
 
 
+async def test_a_parked_browser_is_killed_and_connected_to_at_once(start_gateway: Starter, site: Site) -> None:
+    gateway = await start_gateway(park_after="100ms", checkpoint_interval="1s")
+    session = await gateway.create(processKeepAlive=60_000, url=f"{site.url}/counter")
+    for _ in range(3):
+        (main,) = gateway.browsers()
+        await eventually("it is parked", lambda main=main: main.status() == psutil.STATUS_STOPPED)  # type: ignore[misc]
+        main.kill()
+        assert (await bumped(session["connect"], 1))["counter"] == 1
+
+
 async def test_without_adoption_they_end_with_it(start_gateway: Starter) -> None:
     first = await start_gateway(adopt_timeout="0")
     await first.create()
