@@ -74,7 +74,7 @@ async def tidy(browser: Browser) -> None:
     """Have all pages collect their garbage (HeapProfiler.collectGarbage), within TIDY seconds."""
     async with asyncio.TaskGroup() as group:
         for page in tuple(browser.pages):
-            group.create_task(_collect(browser, page))
+            group.create_task(_collect(browser, page))  # the group awaits it
 
 
 async def _collect(browser: Browser, page: str) -> None:

@@ -77,7 +77,7 @@ class Relays:
                     await _first(client.over, browser.gone, evicted)
                     await client.finish(await _farewell(client, browser, evicted))
                     async with asyncio.TaskGroup() as leaving:  # neither side waits for the other
-                        leaving.create_task(client.close())
+                        leaving.create_task(client.close())  # the group awaits both
                         leaving.create_task(_part(browser, commands))
                 finally:
                     self._clients.discard(client)
