@@ -46,7 +46,7 @@ def test_credentials_in_urls_and_headers(redact: Redactor, text: str, left: str)
 
 def test_a_capability_keeps_the_id_of_its_session(redact: Redactor) -> None:
     session = new_session_id()
-    capability = Access("token", bytes(32)).capability(session)
+    capability = Access("token", bytes(32)).capabilities.capability(session)
     assert redact.text(f"GET /session/{capability}/json") == f"GET /session/{session}.{HIDDEN}/json"
     assert redact.text(f"session {session}.") == f"session {session}."
 

@@ -28,7 +28,7 @@ from gateway.session.source import source_of
 from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.vault import SnapshotInfo
 from gateway.store.base import Fenced, Store
-from gateway.tenancy.access import digest
+from gateway.tenancy.secret import digest
 
 RETRY = 1.0  # seconds until a record that could not be written is tried again
 LONGEST_WAIT = 3600.0  # seconds; an early Tick changes nothing

@@ -24,7 +24,9 @@ from gateway.session.drops import Drops
 from gateway.session.life import Role
 from gateway.session.registry import Registry
 from gateway.session.session import Session
-from gateway.tenancy.access import Access, Principal, Scope, digest, same
+from gateway.tenancy.access import Access, Principal
+from gateway.tenancy.capability import Scope
+from gateway.tenancy.secret import digest, same
 from gateway.web.door import PRINCIPAL, Door, credential
 from gateway.web.links import links_of
 from gateway.web.sessions import check_query, session_id, switch

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from gateway.errors import Code, GatewayError
-from gateway.tenancy.access import Access, Principal, Scope
+from gateway.tenancy.access import Access, Principal
+from gateway.tenancy.capability import Scope
 
 PRINCIPAL = web.RequestKey("principal", Principal)
 HEADERS = ("steel-api-key", "x-api-key")

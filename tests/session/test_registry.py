@@ -15,7 +15,8 @@ from gateway.snapshot.seal import Sealer
 from gateway.snapshot.vault import Vault
 from gateway.store.base import Query
 from gateway.store.sqlite import open_store
-from gateway.tenancy.access import Principal, Role, Scope
+from gateway.tenancy.access import Principal, Role
+from gateway.tenancy.capability import Scope
 from tests.inside import ADMIN, inside, until
 
 API = SessionSpec(ADMIN.tenant, Kind.API, LaunchSpec(), ttl=60, keep=30, persist=True)

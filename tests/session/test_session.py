@@ -12,7 +12,7 @@ from gateway.errors import CloseCode, Code, GatewayError
 from gateway.records import Kind, SessionSpec, Status
 from gateway.session.life import Role
 from gateway.store.sqlite import SqliteStore
-from gateway.tenancy.access import digest
+from gateway.tenancy.secret import digest
 from tests.inside import ADMIN, inside, until
 
 API = SessionSpec(ADMIN.tenant, Kind.API, LaunchSpec(), ttl=60, keep=30, persist=True)

@@ -7,12 +7,13 @@ from aiohttp.test_utils import TestServer
 
 from gateway.errors import GatewayError
 from gateway.records import new_session_id
-from gateway.tenancy.access import Access, Scope
+from gateway.tenancy.access import Access
+from gateway.tenancy.capability import Scope
 from gateway.web.door import Door, credential, hostname
 
 ACCESS = Access("the-token", bytes(32))
 SESSION = new_session_id()
-CAPABILITY = ACCESS.capability(SESSION)
+CAPABILITY = ACCESS.capabilities.capability(SESSION)
 Ask = Callable[..., Awaitable[str]]
 
 
@@ -168,8 +169,8 @@ async def test_narrow_credentials_are_not_enough_for_the_rest() -> None:
     async with answering(look) as ask:
         assert await ask("/?token=the-token") == str(None)
         assert await ask(f"/session/{CAPABILITY}") == "session"
-        assert await ask(f"/session/{ACCESS.capability(SESSION, Scope.RECONNECT)}") == "forbidden"
-        assert await ask("/?token=" + ACCESS.ticket("default", 1e12)) == "forbidden"
+        assert await ask(f"/session/{ACCESS.capabilities.capability(SESSION, Scope.RECONNECT)}") == "forbidden"
+        assert await ask("/?token=" + ACCESS.capabilities.ticket("default", 1e12)) == "forbidden"
 
 
 @pytest.mark.parametrize(

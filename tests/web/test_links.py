@@ -5,7 +5,8 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from gateway.records import new_session_id
-from gateway.tenancy.access import TENANT, Access, Scope
+from gateway.tenancy.access import TENANT, Access
+from gateway.tenancy.capability import Scope
 from gateway.web.links import Links, links_of
 
 NOW = 1_000_000.0
