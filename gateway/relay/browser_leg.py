@@ -11,7 +11,8 @@ from base64 import b64encode
 from os import urandom
 from typing import TYPE_CHECKING, Any, cast
 
-from gateway.relay.frames import BrowserFrames, encode_masked
+from gateway.relay.encoding import encode_masked
+from gateway.relay.frames import BrowserFrames
 from gateway.relay.replies import Replies, question
 
 if TYPE_CHECKING:

@@ -1,41 +1,24 @@
-"""The client's side of a websocket, taken over from aiohttp once it is accepted: its bytes to Chromium as they come.
+"""The client's side of a websocket, once `upgrade.py` has accepted it: its bytes to Chromium as they come.
 
 Its counterpart is `browser_leg.py`. Close, ping and pong are answered here and never reach Chromium;
 commands of ours are shown to `Commands`.
 """
 
 import asyncio
-import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from aiohttp import web
-
 from gateway.errors import CloseCode, Farewell
 from gateway.relay.browser_leg import HIGH_WATER, BrowserLeg
 from gateway.relay.commands import CONCERNS, Answerable, Reject, Rewrite, recognise, refuse
-from gateway.relay.frames import (
-    CLOSE,
-    NO_CODE,
-    PING,
-    PONG,
-    ClientFrames,
-    Command,
-    Control,
-    Segment,
-    Violation,
-    encode,
-    encode_close,
-    encode_masked,
-    parse_close,
-)
+from gateway.relay.encoding import CLOSE, NO_CODE, PING, PONG, encode, encode_close, encode_masked, parse_close
+from gateway.relay.frames import ClientFrames, Command, Control, Segment, Violation
 from gateway.relay.overrides import Override
 
 CLOSE_TIMEOUT = 3.0  # seconds for the client to read our Close and answer it
 BOUNDARY_TIMEOUT = 1.0  # seconds for a frame under way to its end, before a Close is said
-DEAD_AFTER = 300_000  # ms without an acknowledgement; a reader paused in a debugger looks the same as a dead one
 REPLIES_LIMIT = 256 << 10  # bytes of our own replies that may wait before the client is no longer read
 
 
@@ -309,52 +292,3 @@ def _never(data: bytes) -> bool:
 
 def _discard(data: bytes) -> None:
     """In place of a write to Chromium, once nothing is to go there."""
-
-
-class _Tail:
-    """Handed to aiohttp as the parser of the upgraded connection: collects what came behind the request."""
-
-    def __init__(self) -> None:
-        self.data = b""
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Called with bytes that aiohttp had read already."""
-        self.data += data
-        return False, b""
-
-    def feed_eof(self) -> None:
-        """Nothing to end."""
-
-
-def take_over(
-    request: web.Request, accept: str, browser: BrowserLeg, commands: Commands, leave: Callable[[], None]
-) -> ClientLeg:
-    """Answer the upgrade with 101 and take the connection from aiohttp. Raises ConnectionResetError if it is gone.
-
-    `accept` is the Sec-WebSocket-Accept of RFC 6455 section 4.2.2. Works on asyncio and uvloop transports,
-    plain and TLS. aiohttp forgets the connection, and lets go of all that it kept for it.
-    """
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError("the client left before the upgrade")
-    transport.write(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
-    )
-    _detect_death(transport)
-    tail = _Tail()
-    request.protocol.set_parser(tail)  # type: ignore[arg-type]  # marks the upgrade as taken, yields early bytes
-    client = ClientLeg(transport, browser, commands, leave)
-    transport.set_protocol(client)
-    browser.attach(client)
-    client.start(tail.data)
-    request.protocol.transport = None  # or aiohttp would close it when the handler returns
-    request.protocol.connection_lost(None)
-    return client
-
-
-def _detect_death(transport: asyncio.Transport) -> None:
-    """A client whose machine vanished sends no end of stream; unacknowledged pings end it instead."""
-    raw = transport.get_extra_info("socket")
-    if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_USER_TIMEOUT"):
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER)

@@ -6,16 +6,11 @@ and shows the few commands that may concern the gateway; what is in such a comma
 Neither knows extensions: the gateway negotiates none, on either side.
 """
 
-import os
 import re
 from dataclasses import dataclass
 
 from gateway.errors import CloseCode
-
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # no wheel for this platform: the same in Python
-    from websockets.utils import apply_mask
+from gateway.relay.encoding import BINARY, CLOSE, CONTINUATION, FIN, MASKED, PONG, TEXT, apply_mask
 
 HOLD = 64 * 1024  # client frames with a payload up to this are held until whole and never half forwarded
 # Init scripts are held up to a size that libraries have. What a frame is, its first bytes say.
@@ -26,13 +21,8 @@ PEEK = 200
 # (net/server/http_connection.cc, ReadIOBuffer).
 LIMIT = 100 * 1024 * 1024 - 14
 
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-NO_CODE = 1005  # stands for a Close without a body; never on the wire (RFC 6455 section 7.4.1)
-
-_FIN = 0x80
-_MASKED = 0x80
 _LAST_FRAGMENT = b"\x80\x81\0\0\0\0\0"  # a client's: a zero byte, masked with zeros
-_WHOLE_TEXT = _FIN | TEXT  # the first byte of nearly every frame that CDP makes
+_WHOLE_TEXT = FIN | TEXT  # the first byte of nearly every frame that CDP makes
 
 
 class BrowserFrames:
@@ -119,7 +109,7 @@ class BrowserFrames:
         """What a frame's first byte says of its message. Control frames may stand between fragments."""
         opcode = head & 0x0F
         if opcode < CLOSE:
-            self._fragmented = head < _FIN
+            self._fragmented = head < FIN
         elif opcode == CLOSE:
             self.closed = True
 
@@ -178,7 +168,7 @@ class ClientFrames:
         Then it is done with, and to be passed on; else `feed` has to look at it. This is nearly all that a driver
         sends, told at a fraction of the cost.
         """
-        if not self._idle or len(data) < 8 or data[0] != _WHOLE_TEXT or data[1] < _MASKED:
+        if not self._idle or len(data) < 8 or data[0] != _WHOLE_TEXT or data[1] < MASKED:
             return False
         length, body = data[1] & 0x7F, 6
         if length == 126:
@@ -216,7 +206,7 @@ class ClientFrames:
         need = 2
         while size - at >= need:
             head, length = data[at], data[at + 1]
-            if head != _WHOLE_TEXT or length < _MASKED or self._fragmented:
+            if head != _WHOLE_TEXT or length < MASKED or self._fragmented:
                 violation = self._judge(head, length)
                 if violation is not None:
                     return self._end(segments, data[start:at], violation)
@@ -256,7 +246,7 @@ class ClientFrames:
                 segments.append(control)
                 start = end
             else:
-                self._fragmented = head < _FIN
+                self._fragmented = head < FIN
                 self._message = self._message + length if self._fragmented else 0
             at = end
         if at > size:
@@ -287,12 +277,12 @@ class ClientFrames:
         opcode = head & 0x0F
         if head & 0x70:
             return _broken("reserved bits are set: no extension was negotiated")
-        if second < _MASKED:
+        if second < MASKED:
             return _broken("a client must mask its frames")
         if opcode >= CLOSE:
             if opcode > PONG:
                 return _broken(f"opcode {opcode} is reserved")
-            if head < _FIN:
+            if head < FIN:
                 return _broken("a control frame must not be fragmented")
             if second & 0x7F > 125:
                 return _broken("a control frame holds at most 125 bytes")
@@ -322,37 +312,3 @@ class ClientFrames:
 
 def _broken(reason: str) -> Violation:
     return Violation(CloseCode.PROTOCOL_ERROR, reason)
-
-
-def encode(payload: bytes, opcode: int = TEXT) -> bytes:
-    """A whole frame from a server, unmasked."""
-    return _header(opcode, len(payload), 0) + payload
-
-
-def encode_masked(payload: bytes) -> bytes:
-    """A whole text frame from a client, for a command that the gateway has changed."""
-    mask = os.urandom(4)
-    return _header(TEXT, len(payload), _MASKED) + mask + apply_mask(payload, mask)
-
-
-def encode_close(code: int, reason: str) -> bytes:
-    """A Close frame from a server. The reason is cut to the 123 bytes of UTF-8 that fit; 1005 has no body."""
-    if code == NO_CODE:
-        return encode(b"", CLOSE)
-    text = reason.encode(errors="replace")[:123].decode(errors="ignore").encode()
-    return encode(code.to_bytes(2, "big") + text, CLOSE)
-
-
-def parse_close(payload: bytes) -> tuple[int, str]:
-    """Code and reason of a Close frame's payload; 1005 for an empty one, 1002 for half a code."""
-    if len(payload) < 2:
-        return (CloseCode.PROTOCOL_ERROR if payload else NO_CODE), ""
-    return int.from_bytes(payload[:2], "big"), payload[2:].decode(errors="replace")
-
-
-def _header(opcode: int, length: int, masked: int) -> bytes:
-    if length < 126:
-        return bytes((_FIN | opcode, masked | length))
-    if length < 65536:
-        return bytes((_FIN | opcode, masked | 126)) + length.to_bytes(2, "big")
-    return bytes((_FIN | opcode, masked | 127)) + length.to_bytes(8, "big")

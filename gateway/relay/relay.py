@@ -15,7 +15,8 @@ from aiohttp import web
 from browser_pool.tasks import Start, crew, running
 from gateway.errors import CloseCode, Farewell
 from gateway.relay.browser_leg import BrowserLeg
-from gateway.relay.client_leg import ClientLeg, Commands, take_over
+from gateway.relay.client_leg import ClientLeg, Commands
+from gateway.relay.upgrade import take_over
 
 log = structlog.get_logger()
 

@@ -16,7 +16,7 @@ import structlog
 from browser_pool.browser import Browser
 from gateway.errors import CloseCode
 from gateway.relay.browser_leg import BrowserLeg
-from gateway.relay.frames import encode_close
+from gateway.relay.encoding import encode_close
 from gateway.session.life import Attached, Role
 from gateway.session.seat import Seat
 from gateway.session.session import Session

@@ -440,13 +440,3 @@ async def test_a_stalled_client_that_closes_or_dies_is_seen(rig: Rig, monkeypatc
     browser.drop()
     await visit.ended()
     await client.ended()
-
-
-@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no TCP_USER_TIMEOUT")
-async def test_a_vanished_client_is_given_up_by_the_kernel(rig: Rig) -> None:
-    _, _, visit = await rig.connect()
-    raw = visit.transport.get_extra_info("socket")
-    assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == client_leg.DEAD_AFTER
-    visit.transport.abort()
-    visit.browser.abort()
-    await visit.ended()

@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.relay.frames import CLOSE, PING, BrowserFrames
+from gateway.relay.encoding import CLOSE, PING
+from gateway.relay.frames import BrowserFrames
 from gateway.relay.replies import FIRST_ID, MARK, Replies, question
 from tests.relay.test_frames import frame
 

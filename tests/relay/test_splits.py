@@ -15,7 +15,8 @@ import pytest
 from gateway.relay.browser_leg import BrowserLeg
 from gateway.relay.client_leg import ClientLeg
 from gateway.relay.commands import Answerable, answer
-from gateway.relay.frames import CLOSE, CONTINUATION, PING, PONG, TEXT, BrowserFrames, encode
+from gateway.relay.encoding import CLOSE, CONTINUATION, PING, PONG, TEXT, encode
+from gateway.relay.frames import BrowserFrames
 from gateway.relay.overrides import Override
 from tests.relay.test_frames import boundaries, expected_segments, frame, masked, messages, oracle, read
 
