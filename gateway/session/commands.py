@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 
 from browser_pool.tasks import Start
@@ -62,16 +62,13 @@ class SessionCommands:
     def note(self, override: Override, client: ClientLeg) -> bool:
         """Remember what the driver sets; True if it must wait for what is held."""
         if override.method.startswith("Browser."):  # permissions
-            self._session.stirred()
+            self._session.decided(override, self._seat.role)
         return self._driving is not None and self._driving.note(override, client)
 
     @asynccontextmanager
     async def parting(self, browser: BrowserLeg) -> AsyncIterator[None]:
         """Hold what the driver has set."""
-        if self._driving is None:
-            yield
-            return
-        async with self._driving.parting(browser):
+        async with self._driving.parting(browser) if self._driving is not None else nullcontext():
             yield
         await self._session.parted()
 

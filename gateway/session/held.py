@@ -1,8 +1,9 @@
 """What a session does with its browser while it has one: holds it between clients, parks it, saves it now and then."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -12,7 +13,10 @@ from browser_pool.spec import Mode
 from browser_pool.tasks import running
 from gateway.errors import Code, GatewayError
 from gateway.records import SessionSpec
+from gateway.relay import overrides
+from gateway.relay.overrides import Override
 from gateway.relay.park import Dialogs, Holder, holding
+from gateway.session.life import Role
 from gateway.session.parking import Parking
 from gateway.snapshot.capture import capture
 from gateway.snapshot.checkpoint import Checkpointer, checkpointing
@@ -27,17 +31,24 @@ Save = Callable[[ContextDocument], Awaitable[object]]
 class Held:
     """A browser with all that is done to it while clients come and go; `checkpointer` None: it is not saved.
 
-    `granted` are the permissions that were restored.
+    `granted` are the permissions that were restored, and that no driver has decided otherwise since.
     """
 
     browser: Browser
     holder: Holder
     parking: Parking
     checkpointer: Checkpointer | None
-    granted: tuple[Permission, ...] = ()
+    granted: list[Permission]
+
+    def decided(self, override: Override, role: Role) -> None:
+        """A client sets a permission. What the driver decides is not restored any more; others' ends with them."""
+        if role is Role.DRIVER:
+            self.granted[:] = undecided(self.granted, override)
+        if self.checkpointer is not None:
+            self.checkpointer.stirred()
 
     async def parted(self) -> None:
-        """A driver's connection is gone, and with it all permissions, if it had set some: ours are set again."""
+        """A client's connection is gone, and with it all permissions, if it had set some: ours are set again."""
         if not self.browser.gone.is_set():
             await grant(self.browser.devtools, self.granted)
 
@@ -51,6 +62,29 @@ class Held:
             return await capture(browser.devtools, profile=browser.directory.profile, visited=browser.visited)
         except (DevToolsError, DevToolsGone) as error:
             raise GatewayError(Code.SAVE_FAILED, f"the context could not be captured: {error}") from error
+
+
+def undecided(granted: Iterable[Permission], override: Override) -> list[Permission]:
+    """Those of `granted` that a driver's command says nothing of. Other contexts' are not ours to know."""
+    params = override.params
+    if params.get("browserContextId") is not None:
+        return list(granted)
+    match override.method:
+        case overrides.RESET_PERMISSIONS:
+            return []
+        case overrides.GRANT:  # rejects what it does not grant
+            of = params.get("origin")
+            return [one for one in granted if of is not None and one.origin != _origin(of)]
+        case overrides.SET_PERMISSION:
+            of, name = params.get("origin"), params.get("permission", {}).get("name")
+            return [one for one in granted if one.name != name or (of is not None and one.origin != _origin(of))]
+    return list(granted)
+
+
+def _origin(url: object) -> str:
+    """As Chromium writes it; a driver may give any URL of it."""
+    parts = urlsplit(str(url))
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 @asynccontextmanager
@@ -77,4 +111,4 @@ async def held(browser: Browser, spec: SessionSpec, known: ContextDocument, save
                 checkpointer, save, devtools=browser.devtools, interval=spec.checkpoint, log=structlog.get_logger()
             )
             await stack.enter_async_context(running(checkpoints.run(), "checkpoints"))
-        yield Held(browser, holder, Parking(browser, checkpoints), checkpointer, known.permissions)
+        yield Held(browser, holder, Parking(browser, checkpoints), checkpointer, list(known.permissions))

@@ -16,6 +16,7 @@ from browser_pool.browser import Browser
 from browser_pool.tasks import running
 from gateway.errors import CloseCode, Code, GatewayError
 from gateway.records import SessionRecord, Status
+from gateway.relay.overrides import Override
 from gateway.relay.park import Holder
 from gateway.session import life
 from gateway.session.desk import Desk
@@ -151,15 +152,15 @@ class Session:
             yield held
 
     async def parted(self) -> None:
-        """A driver's connection to the browser is gone."""
+        """A client's connection to the browser is gone."""
         if (held := self._held) is not None and held.granted:
             async with held.parking.used():
                 await held.parted()
 
-    def stirred(self) -> None:
-        """A client has changed what no page tells of."""
-        if self._held is not None and self._held.checkpointer is not None:
-            self._held.checkpointer.stirred()
+    def decided(self, override: Override, role: Role) -> None:
+        """A client sets a permission, which no page tells of."""
+        if self._held is not None:
+            self._held.decided(override, role)
 
     async def calm(self) -> None:
         """Return once no client is there, and no browser is being started or put away."""

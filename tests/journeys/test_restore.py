@@ -176,6 +176,13 @@ async def test_what_was_granted_is_granted_before_the_first_script(gateway: Gate
         await client.connect(restored["connect"])
         await client.do("usePage", url=f"{site.url}/page/1")
         assert await client.evaluate(ASKED) == "granted"
+        # What a driver decides otherwise is its own affair from then on.
+        await client.cdp("Browser.setPermission", {**grant, "setting": "denied"}, browser=True)
+        await client.do("disconnect")
+        await gateway.status(restored["id"], "detached")
+        await client.connect(restored["connect"])
+        await client.do("usePage", url=f"{site.url}/page/1")
+        assert await client.evaluate(ASKED) == "denied"
 
 
 ASKED = "navigator.permissions.query({ name: 'geolocation' }).then(({ state }) => state)"

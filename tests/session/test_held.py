@@ -3,9 +3,15 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from browser_pool.spec import LaunchSpec
 from gateway.records import Kind, SessionSpec, Status
+from gateway.relay.overrides import GRANT, RESET_PERMISSIONS, SET_PERMISSION, Override
+from gateway.session.held import undecided
+from gateway.snapshot.document import Permission
 from tests.inside import ADMIN, inside, until
 from tests.site.app import Site
 
@@ -57,3 +63,26 @@ async def test_a_parked_one_tells_its_context_and_is_parked_again(tmp_path: Path
             assert not session.parked
             assert session.browser is not None
             assert (await session.browser.devtools.send("Browser.getVersion", timeout=5))["product"]
+
+
+A, B, C = Permission("https://a", "geolocation"), Permission("https://a", "midi"), Permission("https://b", "midi")
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "left"),
+    [
+        (RESET_PERMISSIONS, {}, []),
+        (RESET_PERMISSIONS, {"browserContextId": "another"}, [A, B, C]),
+        (GRANT, {"origin": "https://a", "permissions": ["midi"]}, [C]),
+        (GRANT, {"origin": "https://a/page?x", "permissions": []}, [C]),
+        (GRANT, {"permissions": []}, []),
+        (SET_PERMISSION, {"origin": "https://a", "permission": {"name": "midi"}, "setting": "denied"}, [A, C]),
+        (SET_PERMISSION, {"permission": {"name": "midi"}, "setting": "denied"}, [A]),
+        (SET_PERMISSION, {"origin": "https://b", "permission": {"name": "push"}, "setting": "denied"}, [A, B, C]),
+        ("Browser.setDownloadBehavior", {}, [A, B, C]),
+    ],
+)
+def test_what_a_driver_has_decided_is_not_granted_again(
+    method: str, params: dict[str, Any], left: list[Permission]
+) -> None:
+    assert undecided([A, B, C], Override(None, method, params)) == left
