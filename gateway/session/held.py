@@ -1,5 +1,6 @@
 """What a session does with its browser while it has one: holds it between clients, parks it, saves it now and then."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from gateway.records import SessionSpec
 from gateway.relay import overrides
 from gateway.relay.overrides import Override
 from gateway.relay.park import Dialogs, Holder, holding
+from gateway.session.incarnation import Incarnation
 from gateway.session.life import Role
 from gateway.session.parking import Parking
 from gateway.snapshot.capture import capture
@@ -31,7 +33,8 @@ Save = Callable[[ContextDocument], Awaitable[object]]
 class Held:
     """A browser with all that is done to it while clients come and go; `checkpointer` None: it is not saved.
 
-    `granted` are the permissions that were restored, and that no driver has decided otherwise since.
+    `granted` are the permissions that were restored, and that no driver has decided otherwise since; `shown` is set
+    when the pages that were restored are there.
     """
 
     browser: Browser
@@ -39,6 +42,7 @@ class Held:
     parking: Parking
     checkpointer: Checkpointer | None
     granted: list[Permission]
+    shown: asyncio.Event
 
     def decided(self, override: Override, role: Role) -> None:
         """A client sets a permission. What the driver decides is not restored any more; others' ends with them."""
@@ -55,6 +59,7 @@ class Held:
     async def context(self) -> ContextDocument:
         """Its context as it is now; the browser goes on. Raises GatewayError."""
         browser = self.browser
+        await self.shown.wait()
         try:
             known = None if self.checkpointer is None else await self.checkpointer.current()
             if known is not None:
@@ -88,11 +93,9 @@ def _origin(url: object) -> str:
 
 
 @asynccontextmanager
-async def held(browser: Browser, spec: SessionSpec, known: ContextDocument, save: Save) -> AsyncIterator[Held]:
-    """For this block. `save` is given the context every `spec.checkpoint` seconds at most, where it has changed.
-
-    `known` is what is known of it already (`checkpointing`).
-    """
+async def held(made: Incarnation, spec: SessionSpec, save: Save) -> AsyncIterator[Held]:
+    """For this block. `save` is given the context every `spec.checkpoint` seconds at most, where it has changed."""
+    browser, known = made.browser, made.known
     async with AsyncExitStack() as stack:
         holder = await stack.enter_async_context(holding(browser, dialogs=Dialogs(spec.dialogs)))
         checkpointer, checkpoints = None, None
@@ -110,5 +113,11 @@ async def held(browser: Browser, spec: SessionSpec, known: ContextDocument, save
             checkpoints = Checkpoints(
                 checkpointer, save, devtools=browser.devtools, interval=spec.checkpoint, log=structlog.get_logger()
             )
-            await stack.enter_async_context(running(checkpoints.run(), "checkpoints"))
-        yield Held(browser, holder, Parking(browser, checkpoints), checkpointer, list(known.permissions))
+            await stack.enter_async_context(running(_saving(checkpoints, made.shown), "checkpoints"))
+        parking = Parking(browser, checkpoints)
+        yield Held(browser, holder, parking, checkpointer, list(known.permissions), made.shown)
+
+
+async def _saving(checkpoints: Checkpoints, shown: asyncio.Event) -> None:
+    await shown.wait()  # before, a tab is not what it will be
+    await checkpoints.run()

@@ -2,9 +2,10 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -15,18 +16,21 @@ from browser_pool.errors import BrowserFailed, NoRoom
 from browser_pool.extensions import ExtensionRefused
 from browser_pool.pool import BrowserPool
 from browser_pool.spec import Mode
+from browser_pool.tasks import running
 from gateway.errors import Code, GatewayError
 from gateway.identity.keeper import keeping
-from gateway.records import SessionRecord, Source
+from gateway.records import SessionId, SessionRecord, Source
 from gateway.session.life import Cause
+from gateway.session.precedence import Precedence
 from gateway.session.source import readable
 from gateway.snapshot.document import ContextDocument, Tab
-from gateway.snapshot.restore import restore
+from gateway.snapshot.restore import Pages, restoring
 from gateway.snapshot.settle import written
 from gateway.snapshot.vault import SnapshotInfo, Vault
 from gateway.tenancy.queue import Slots
 
 log = structlog.get_logger()
+GIVE_WAY = 1.0  # seconds that pages wait for other sessions to be made
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,26 @@ class Means:
     pool: BrowserPool
     slots: Slots
     vault: Vault
+    precedence: Precedence = field(default_factory=Precedence)
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """A browser with the session's context in it; `known` is what it need not be asked about.
+
+    Its pages begin to load when `answered` is set: who waits for the session need not wait for them. `shown` is set
+    when they are there.
+    """
+
+    browser: Browser
+    known: ContextDocument
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    shown: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
-async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[tuple[Browser, ContextDocument]]:
-    """A browser with the session's context in it, for this block, and what is known of that. Raises GatewayError."""
+async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Incarnation]:
+    """A browser with the session's context in it, for this block. Raises GatewayError."""
     source, launch, filled = await readable(record, means.vault), record.spec.launch, False
     profiled = source is not None and await _has_profile(source, launch.mode, means.vault)
     # What origins have stored is in the profile: reading it from the document as well would take as long again.
@@ -62,6 +81,8 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[tuple
 
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(means.slots.taken())
+        ready = stack.enter_context(means.precedence.preparing())
+        pages = None
         try:
             if record.spec.persist:
                 await means.vault.claim(record.id, record.incarnation)
@@ -69,8 +90,9 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[tuple
             browser = await stack.enter_async_context(lease)
             await stack.enter_async_context(keeping(browser.devtools, record.spec.identity))
             if document is not None:
-                for lost in await restore(browser.devtools, document, storage=not filled):
-                    log.warning("not_restored", session=record.id, what=lost)
+                tell = partial(_tell, record.id)
+                context = restoring(browser.devtools, document, storage=not filled, tell=tell)
+                pages = await stack.enter_async_context(context)
                 browser.visited.update(state.origin for state in document.origins)
             if record.spec.url is not None and (document is None or not document.tabs):
                 await _open(browser.devtools, record.spec.url)
@@ -80,11 +102,29 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[tuple
             raise GatewayError(Code.TOO_MANY_SESSIONS, str(error), retry_after=5) from error
         except (BrowserFailed, DevToolsError, DevToolsGone) as error:
             raise GatewayError(Code.BROWSER_FAILED, str(error)) from error
-        yield browser, _known(document, storage=not filled)
+        made = Incarnation(browser, _known(document, storage=not filled))
+        await stack.enter_async_context(running(_show(made, pages, ready, means.precedence), "pages"))
+        yield made
+
+
+async def _show(made: Incarnation, pages: Pages | None, ready: Callable[[], None], precedence: Precedence) -> None:
+    try:
+        await made.answered.wait()
+        ready()
+        if pages is not None:
+            await precedence.give_way(GIVE_WAY)
+            pages.show()
+            await pages.shown.wait()
+    finally:
+        made.shown.set()
+
+
+def _tell(session: SessionId, words: str) -> None:
+    log.warning("not_restored", session=session, what=words)
 
 
 @asynccontextmanager
-async def adopted(record: SessionRecord, means: Means) -> AsyncIterator[tuple[Browser, ContextDocument]]:
+async def adopted(record: SessionRecord, means: Means) -> AsyncIterator[Incarnation]:
     """The session's browser, which an earlier process of ours left running, for this block, as `incarnated`.
 
     Raises GatewayError when it does not answer; what it had written by then can be `salvaged`.
@@ -102,7 +142,9 @@ async def adopted(record: SessionRecord, means: Means) -> AsyncIterator[tuple[Br
                 last = await means.vault.load_document(record.id, record.snapshot, storage=False)
             except GatewayError as error:
                 log.warning("snapshot_not_read", session=record.id, error=error.message)
-        yield browser, _known(last, storage=False)
+        made = Incarnation(browser, _known(last, storage=False))
+        made.shown.set()
+        yield made
 
 
 def _known(document: ContextDocument | None, *, storage: bool) -> ContextDocument:

@@ -21,7 +21,7 @@ from gateway.relay.park import Holder
 from gateway.session import life
 from gateway.session.desk import Desk
 from gateway.session.held import Held, held
-from gateway.session.incarnation import Means, adopted, incarnated, saved, snapshot
+from gateway.session.incarnation import Incarnation, Means, adopted, incarnated, saved, snapshot
 from gateway.session.life import Cause, Role, Save, SeatId, State, Terms
 from gateway.session.machine import advance, deadline, seats, shown
 from gateway.session.seat import Seat, refusal
@@ -103,6 +103,7 @@ class Session:
         try:
             if self._held is not None:
                 await self._held.parking.wake()
+                await self._held.shown.wait()
                 if role is Role.DRIVER:
                     await self._held.holder.meet()
             yield seat
@@ -306,8 +307,9 @@ class Session:
         outcome: life.Event = life.BrowserReleased()
         try:
             source = adopted if adopt else incarnated
-            async with source(self.record, self._means) as (browser, known):
-                save, last = await self._tended(browser, known, release)
+            async with source(self.record, self._means) as made:
+                browser = made.browser
+                save, last = await self._tended(made, release)
                 cause = self._state.cause if isinstance(self._state, life.Suspending | life.Stopping) else Cause.STOPPED
                 if save is not Save.NOTHING:
                     info = await saved(self.record, browser, last, cause, self._means)
@@ -321,13 +323,15 @@ class Session:
             self._inbox.put_nowait(outcome)
 
     async def _tended(
-        self, browser: Browser, known: ContextDocument, release: "asyncio.Future[Save]"
+        self, made: Incarnation, release: "asyncio.Future[Save]"
     ) -> tuple[Save, ContextDocument | None]:
         """Hold, park and save the browser now and then, until it is to be released; its context then, if it tells."""
-        async with held(browser, self.record.spec, known, self._checkpoint) as self._held:
+        browser = made.browser
+        async with held(made, self.record.spec, self._checkpoint) as self._held:
             self._launched = True
             await browser.annotate({"incarnation": self.record.incarnation})
             self._inbox.put_nowait(life.BrowserReady())
+            made.answered.set()
             async with running(self._tell_when_gone(browser), "browser-gone"):
                 save = await release
             if save is not Save.CONTEXT:

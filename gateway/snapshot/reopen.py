@@ -48,8 +48,12 @@ class _Opening:
     errand: Errand | None
     before: asyncio.Event
     begun: asyncio.Event = field(default_factory=asyncio.Event)
+    resting: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def end_errand(self) -> None:
+    def rests(self) -> None:
+        """All is done but to load its page."""
+        self.begun.set()
+        self.resting.set()
         if self.errand is not None:
             self.errand.over.set()
 
@@ -61,13 +65,17 @@ def on_the_way(tabs: Sequence[Tab]) -> set[str]:
 
 
 async def open_tabs(
-    devtools: DevTools, tabs: Sequence[Tab], ready: asyncio.Event, errands: Iterable[Errand] = ()
+    devtools: DevTools,
+    tabs: Sequence[Tab],
+    resting: asyncio.Event,
+    ready: asyncio.Event,
+    errands: Iterable[Errand] = (),
 ) -> list[str]:
     """Show each of `tabs`, no page before `ready`; what could not be brought back, in words.
 
-    The `errands`, whose origins are `on_the_way`, are done before `ready` is waited for. The browser's first page is
-    used for the first tab, further ones are closed; without tabs one empty page stays. Returns when the pages that are
-    loaded are there, a slow one after TAB_LIMIT. Raises DevToolsError and DevToolsGone.
+    The `errands`, whose origins are `on_the_way`, are done first; `resting` is set when only the pages are missing.
+    The browser's first page is used for the first tab, further ones are closed; without tabs one empty page stays.
+    Returns when the pages that are loaded are there, a slow one after TAB_LIMIT. Raises DevToolsError and DevToolsGone.
     """
     infos = (await devtools.send("Target.getTargets"))["targetInfos"]
     spare = [info["targetId"] for info in infos if info["type"] == "page"]
@@ -94,14 +102,18 @@ async def open_tabs(
     turn = asyncio.Semaphore(AT_ONCE)
 
     async def opened(opening: _Opening) -> list[str]:
-        async with turn:
-            try:
-                return await _open_tab(devtools, opening, ready)
-            finally:
-                opening.begun.set()
-                opening.end_errand()
+        try:
+            return await _open_tab(devtools, opening, turn, ready)
+        finally:
+            opening.rests()
 
-    for words in await asyncio.gather(*(opened(opening) for opening in openings)):
+    async def all_rest() -> list[str]:
+        for opening in openings:
+            await opening.resting.wait()
+        resting.set()
+        return []
+
+    for words in await asyncio.gather(all_rest(), *(opened(opening) for opening in openings)):
         lost += words
     return lost
 
@@ -111,23 +123,23 @@ def _plain(url: str) -> str:
     return url.partition("#")[0].partition("?")[0][:200]
 
 
-async def _open_tab(devtools: DevTools, opening: _Opening, ready: asyncio.Event) -> list[str]:
+async def _open_tab(devtools: DevTools, opening: _Opening, turn: asyncio.Semaphore, ready: asyncio.Event) -> list[str]:
     lost: list[str] = []
     if opening.stops[0].url == EMPTY:
         await opening.before.wait()
         return lost  # it is there
     try:
         async with devtools.attached(opening.target) as session:
-            async with asyncio.timeout(BUILD_LIMIT), intercepted(devtools, session) as page:
+            async with turn, asyncio.timeout(BUILD_LIMIT), intercepted(devtools, session) as page:
                 visible, lost = await _build(page, opening)
-            opening.end_errand()
+            opening.rests()
             await ready.wait()
             if origin_of(opening.url) and (visible or not opening.lazy):
                 await _load(devtools, session, opening)
     except DevToolsGone:
         pass  # a browser that hangs or is gone, which is noticed by `restore`
     except (TimeoutError, WrongOrigin, DevToolsError, ScriptFailed) as error:
-        opening.end_errand()
+        opening.rests()
         await ready.wait()
         lost = await _go(devtools, opening, str(error) or "the browser is too slow")
     return [f"tab {_plain(opening.url)}: {words}" for words in lost]

@@ -6,11 +6,13 @@ would write it again: no scripts for new documents, no interception.
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone
+from browser_pool.tasks import running
 from gateway.snapshot.blank import BlankPage, WrongOrigin, blank_page
 from gateway.snapshot.document import ContextDocument, Cookie, OriginState, Permission
 from gateway.snapshot.reopen import Errand, on_the_way, open_tabs
@@ -23,42 +25,79 @@ BATCH = 8 << 20  # characters of records in one command; Chromium takes 100 MiB
 FAILURES = (DevToolsError, DevToolsGone, ScriptFailed, WrongOrigin)
 
 
-async def restore(devtools: DevTools, document: ContextDocument, *, storage: bool) -> tuple[str, ...]:
-    """Cookies, permissions, with `storage` localStorage and IndexedDB, and tabs; what could not be put back, in words.
+class Pages:
+    """The tabs of a restored browser, which rest at documents of ours until `show` is called.
+
+    `shown` is set when those that are loaded are there, a slow one after a while, and when the browser is gone.
+    """
+
+    def __init__(self) -> None:
+        self.resting = asyncio.Event()
+        self.shown = asyncio.Event()
+        self.ready = asyncio.Event()
+
+    def show(self) -> None:
+        """Load what is to be loaded."""
+        self.ready.set()
+
+
+@asynccontextmanager
+async def restoring(
+    devtools: DevTools, document: ContextDocument, *, storage: bool, tell: Callable[[str], object]
+) -> AsyncIterator[Pages]:
+    """Cookies, permissions, with `storage` localStorage and IndexedDB, and tabs: all but the pages in them is in place
+    when this block is entered. To `tell` is said what could not be put back, in words.
 
     The browser has just been started; its first page is used for the first tab, further ones are closed.
     `storage` is False when the browser runs on the unpacked profile, which has it already, but for cookies and
     localStorage where the document is an overlay. A page that does not load is no failure. Raises DevToolsGone when
-    the browser goes away.
+    the browser goes away before that.
     """
-    ready = asyncio.Event()  # all is in place for pages to be loaded
+    pages = Pages()
+    async with running(_restored(devtools, document, pages, storage=storage, tell=tell), "restore"):
+        await pages.resting.wait()
+        if devtools.closed.is_set():
+            raise DevToolsGone("the browser went away while its context was restored")
+        yield pages
+
+
+async def _restored(
+    devtools: DevTools, document: ContextDocument, pages: Pages, *, storage: bool, tell: Callable[[str], object]
+) -> None:
     wanted = document.origins if storage or document.overlay else ()
     stores = [_store(state, overlay=not storage) for state in wanted]
     # Tabs that are made ready anyway need no page more.
     passed = on_the_way(document.tabs)
     quick = [store for store in stores if store.small and store.state.origin in passed]
     errands = [Errand(store.state.origin, store.put) for store in quick]
+    resting = asyncio.Event()
 
     async def placed() -> list[str]:
-        try:
-            return await _put(devtools, document, stores, errands)
-        finally:
-            ready.set()
+        lost = await _put(devtools, document, stores, errands)
+        await resting.wait()
+        pages.resting.set()
+        return lost
 
     async def opened() -> list[str]:
         try:
-            return await open_tabs(devtools, document.tabs, ready, errands)
+            return await open_tabs(devtools, document.tabs, resting, pages.ready, errands)
         except (DevToolsError, DevToolsGone) as error:
             return [f"tabs: {error}"]
         finally:
+            resting.set()
             for errand in errands:
                 errand.over.set()
 
-    async with asyncio.TaskGroup() as group:  # neither fails
-        parts = [group.create_task(placed()), group.create_task(opened())]
-    if devtools.closed.is_set():
-        raise DevToolsGone("the browser went away while its context was restored")
-    return tuple(words for part in parts for words in part.result())
+    try:
+        async with asyncio.TaskGroup() as group:  # neither fails
+            parts = [group.create_task(placed()), group.create_task(opened())]
+        if not devtools.closed.is_set():  # else all of it is lost, and somebody else's affair
+            for part in parts:
+                for words in part.result():
+                    tell(words)
+    finally:
+        pages.resting.set()
+        pages.shown.set()
 
 
 async def grant(devtools: DevTools, permissions: Sequence[Permission]) -> list[str]:

@@ -13,6 +13,8 @@ from typing import Any
 from aiohttp import web
 
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone, open_devtools
+from gateway.snapshot.document import ContextDocument
+from gateway.snapshot.restore import restoring
 
 NAMES = {
     "chromium": ("/usr/lib/chromium/chromium", "chromium", "chromium-browser", "google-chrome"),
@@ -225,3 +227,12 @@ async def running_place() -> AsyncIterator[Place]:
     finally:
         place.hold.set()
         await runner.cleanup()
+
+
+async def restore(devtools: DevTools, document: ContextDocument, *, storage: bool) -> tuple[str, ...]:
+    """All of it, until its pages are shown; what could not be put back, in words."""
+    lost: list[str] = []
+    async with restoring(devtools, document, storage=storage, tell=lost.append) as pages:
+        pages.show()
+        await pages.shown.wait()
+    return tuple(lost)

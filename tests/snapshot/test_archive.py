@@ -8,9 +8,8 @@ import pytest
 from gateway.snapshot.archive import BATCH_PIECES, File, Folder, Tree, lay_out, parted, store
 from gateway.snapshot.capture import capture
 from gateway.snapshot.packs import SPLIT, Damaged, PackWriter, reading
-from gateway.snapshot.restore import restore
 from gateway.snapshot.seal import Sealer
-from tests.snapshot.live import Place, running_browser
+from tests.snapshot.live import Place, restore, running_browser
 
 FILL = """(async () => {
   localStorage.token = "kept";

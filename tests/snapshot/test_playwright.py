@@ -17,8 +17,7 @@ from gateway.snapshot.document import ContextDocument, Cookie, OriginState, Part
 from gateway.snapshot.formats import parse_any
 from gateway.snapshot.parsing import parse
 from gateway.snapshot.playwright import record, to_playwright
-from gateway.snapshot.restore import restore
-from tests.snapshot.live import Place, running_browser
+from tests.snapshot.live import Place, restore, running_browser
 
 FILL = """async () => {
   localStorage.token = "p";

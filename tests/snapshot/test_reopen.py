@@ -12,8 +12,7 @@ import pytest
 from gateway.snapshot.capture import capture
 from gateway.snapshot.document import ContextDocument, Entry, Tab
 from gateway.snapshot.reopen import MANY
-from gateway.snapshot.restore import restore
-from tests.snapshot.live import Browser, Page, Place, binary, running_browser
+from tests.snapshot.live import Browser, Page, Place, binary, restore, running_browser
 
 LOADED = "new Promise(done => { (function look() { globalThis.first ? done() : setTimeout(look, 5) })() })"
 

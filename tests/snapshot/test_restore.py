@@ -11,8 +11,8 @@ from browser_pool.devtools import DevToolsGone
 from gateway.snapshot.capture import capture
 from gateway.snapshot.document import ContextDocument, Cookie, OriginState, Tab
 from gateway.snapshot.parsing import parse
-from gateway.snapshot.restore import cookie_param, restore
-from tests.snapshot.live import Browser, Place, running_browser
+from gateway.snapshot.restore import cookie_param
+from tests.snapshot.live import Browser, Place, restore, running_browser
 
 FILL = """(async () => {
   localStorage.token = "t1";
