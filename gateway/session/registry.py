@@ -71,7 +71,8 @@ class Registry:
         """The same, returned once its browser has answered. A session that did not get that far leaves no trace."""
         session = await self.create(spec, context, number)
         try:
-            await session.ready.wait()
+            with self.means.precedence.preparing():  # until who waits for it is answered, which is next
+                await session.ready.wait()
         except asyncio.CancelledError:
             await self._undo(session)  # nobody will ever know its id
             raise
@@ -92,9 +93,10 @@ class Registry:
                 made.append(session)
 
             try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(count):
-                        group.create_task(one())  # the group awaits it
+                with self.means.precedence.preparing():  # as in `created`
+                    async with asyncio.TaskGroup() as group:
+                        for _ in range(count):
+                            group.create_task(one())  # the group awaits it
             except ExceptionGroup as failed:  # the first refusal stands for all: the others were cancelled for its sake
                 raise failed.exceptions[0] from None
             undo.pop_all()
