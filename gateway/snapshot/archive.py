@@ -20,9 +20,10 @@ WORKERS = min(4, os.cpu_count() or 1)
 BATCH_FILES = 32  # for one worker at a time
 BATCH_PIECES = 4  # likewise, of files larger than a piece
 
-# Names in the user-data-dir and in the profile below it. `Service Worker/ScriptCache` is none of them: it holds the
-# registered scripts themselves, and a service worker without them is lost. Neither is `Sessions`: the tabs as
-# Chromium itself remembers them.
+# Names in the user-data-dir and in the profile below it: caches, and what is the business of Chromium's own windows,
+# of an account or of passwords, which are all off here. Each is files to be made at every restore, and that is what a
+# restore takes its time for. `Service Worker/ScriptCache` is none of them: it holds the registered scripts themselves,
+# and a service worker without them is lost. `Sessions` are the tabs as Chromium remembers them: the context knows more.
 LEFT_OUT = frozenset(
     (
         "Cache", "Code Cache", "GPUCache", "GPUPersistentCache", "ShaderCache", "GrShaderCache",
@@ -39,9 +40,17 @@ LEFT_OUT = frozenset(
         "Feature Engagement Tracker", "Download Service", "AutofillStates",
         "AmountExtractionHeuristicRegexes", "ActorSafetyLists", "CookieReadinessList",
         "PrivacySandboxAttestationsPreloaded", "ProbabilisticRevealTokenRegistry",
-        "Site Characteristics Database",
+        "Site Characteristics Database", "Sessions", "Sessions_Encrypted", "Account Web Data",
+        "Affiliation Database", "Login Data", "Login Data For Account", "Top Sites", "Favicons", "Sync Data",
+        "ServerCertificate", "ClientCertificates", "Reporting and NEL", "declarative_performance_observer.db",
+        "BookmarkMergedSurfaceOrdering", "SCT Auditing Pending Reports", "PersistentOriginTrials",
+        "chrome_cart_db", "commerce_subscription_db", "discount_infos_db", "discounts_db", "parcel_tracking_db",
+        "shared_proto_db", "NativeMessagingHosts", "OptimizationGuideModelsManifest",
     )
 )  # fmt: skip
+JOURNAL = "-journal"  # of an SQLite database; an empty one says that there is nothing to be taken back
+LEVELDB = "CURRENT"  # is in every such database
+LEVELDB_MAKES = frozenset(("LOCK", "LOG", "LOG.old"))  # by itself, each time that one is opened
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -135,16 +144,19 @@ def _kept(folder: Path, below: str) -> Iterator[tuple[str, os.stat_result | None
     """Paths below `folder`, directories (without a status) before what is in them; neither links nor sockets."""
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
+    top = below in ("", "Default/")  # deeper down a name belongs to a site or an extension
+    makes = LEVELDB_MAKES if top or any(entry.name == LEVELDB for entry in found) else frozenset[str]()
     for entry in found:
-        # Deeper down a name belongs to a site or an extension.
-        if below in ("", "Default/") and entry.name in LEFT_OUT:
+        if top and entry.name.removesuffix(JOURNAL) in LEFT_OUT:
             continue
         path = below + entry.name
         if entry.is_dir(follow_symlinks=False):
             yield path, None
             yield from _kept(folder / entry.name, f"{path}/")
-        elif entry.is_file(follow_symlinks=False):
-            yield path, entry.stat(follow_symlinks=False)
+        elif entry.is_file(follow_symlinks=False) and entry.name not in makes:
+            status = entry.stat(follow_symlinks=False)
+            if status.st_size or not entry.name.endswith(JOURNAL):
+                yield path, status
 
 
 def _spans(size: int) -> Iterator[tuple[int, int]]:

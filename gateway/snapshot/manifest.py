@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import zstandard
@@ -77,6 +77,11 @@ class Parts:
 
     def __iter__(self) -> Iterator[Part]:
         yield from (self.rest, self.cookies, *self.origins, *self.tabs)
+
+    @property
+    def without_storage(self) -> "Parts":
+        """But what origins have stored, which may be much."""
+        return replace(self, origins=())
 
 
 @dataclass(frozen=True, slots=True)

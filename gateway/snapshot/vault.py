@@ -103,8 +103,9 @@ class Vault:
     async def usable(self, session_id: str) -> tuple[SnapshotInfo, tuple[str, ...]]:
         """The newest version that can be read, and in words why each newer one cannot.
 
-        Checked is the whole context; of the profile that all of it is there. Where it turns out to be damaged on
-        unpacking, ask again: what could not be read once is not given again. Raises as `load_document`.
+        Checked is the context; of a profile, and of what origins have stored beside one, only that all of it is there.
+        Where it turns out to be damaged on unpacking, ask again: what could not be read once is not given again.
+        Raises as `load_document`.
         """
         return await asyncio.to_thread(self._usable, self._folder(session_id))
 
@@ -278,8 +279,10 @@ class Vault:
         for piece in manifest.pieces:
             if folder.pack_size(piece.pack) < piece.offset + piece.stored:
                 raise Damaged("a part of it is missing")
+        # What origins have stored is in the profile, too, which is where it is taken from: reading it all takes long.
+        wanted = manifest.document if manifest.rows is None else manifest.document.without_storage
         with reading(folder.path, folder.session_id, self._sealer, manifest.header.packs) as reader:
-            for part in manifest.document:
+            for part in wanted:
                 reader.get_all(part.pieces)
         return manifest.header.info
 

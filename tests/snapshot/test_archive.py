@@ -52,9 +52,8 @@ async def test_a_new_browser_has_the_storage_of_the_old_one(tmp_path: Path, plac
     laid_out(tree, tmp_path, tmp_path / "two")
     names = {path.name for path in (tmp_path / "two").rglob("*")}
     assert not names & {"Cache", "Code Cache", "GPUCache", "SingletonLock", "DevToolsActivePort", "Crashpad"}
+    assert not names & {"Sessions", "LOCK", "LOG", "Cookies-journal", "Login Data", "Login Data-journal"}
     assert {"Local Storage", "IndexedDB", "Cookies", "Service Worker"} <= names
-    # What the full browser remembers of its tabs by itself; the shell remembers nothing.
-    assert ("Sessions" in names) is (kind == "chromium")
     assert (tmp_path / "two").stat().st_mode & 0o777 == 0o700
 
     async with running_browser(tmp_path / "two", kind) as second:
@@ -175,9 +174,16 @@ def test_links_and_sockets_stay_out_and_names_count_at_the_top_only(tmp_path: Pa
     deep = profile / "Default" / "Extensions" / "Cache"
     deep.mkdir(parents=True)
     (deep / "file").write_text("of a site")
-    for name in ("Cache", "Sessions"):
+    for name in ("Cache", "Sessions", "Storage"):
         (profile / "Default" / name).mkdir()
         (profile / "Default" / name / "data").write_text("x")
+        (profile / "Default" / name / "LOG").write_text("a site's, for all we know")
+    (profile / "Default" / "Session Storage").mkdir()
+    for name in ("CURRENT", "LOG", "LOG.old", "LOCK"):
+        (profile / "Default" / "Session Storage" / name).write_text("a database's")
+    (profile / "Default" / "LOG").write_text("Chromium's")
+    for name, text in (("Cookies-journal", ""), ("History-journal", "to be rolled back"), ("Top Sites-journal", "x")):
+        (profile / "Default" / name).write_text(text)
     (profile / "SingletonLock").symlink_to("host-1")
     (profile / "Default" / "link").symlink_to("/etc")
     (profile / "Default" / "directory").symlink_to(tmp_path, target_is_directory=True)
@@ -187,9 +193,16 @@ def test_links_and_sockets_stay_out_and_names_count_at_the_top_only(tmp_path: Pa
         "Default",
         "Default/Extensions",
         "Default/Extensions/Cache",
-        "Default/Sessions",
+        "Default/Session Storage",
+        "Default/Storage",
     }
-    assert {file.path for file in tree.files} == {"Default/Extensions/Cache/file", "Default/Sessions/data"}
+    assert {file.path for file in tree.files} == {
+        "Default/Extensions/Cache/file",
+        "Default/History-journal",
+        "Default/Session Storage/CURRENT",
+        "Default/Storage/LOG",
+        "Default/Storage/data",
+    }
 
 
 @pytest.mark.parametrize("path", ["../outside", "/outside", "a//b", "a/../../outside", "a/./b", "", "a\0"])
