@@ -37,9 +37,9 @@ class BlankPage:
         self.frames: Mapping[str, str] = {}  # the HTML of frames in it by their origin, which is not its own
         self._wanted = ""
 
-    async def visit(self, origin: str, *, timeout: float) -> None:
-        """Show an empty document of `origin`. Raises WrongOrigin."""
-        self.document, self.frames = HEAD, {}
+    async def visit(self, origin: str, *, document: str = HEAD, timeout: float) -> None:
+        """Show an empty document of `origin`, or that one. Raises WrongOrigin."""
+        self.document, self.frames = document, {}
         await self.navigate(origin + PATH, timeout=timeout)
         tree = await self.devtools.send("Page.getFrameTree", session=self.session, timeout=timeout)
         if (shown := origin_of(tree["frameTree"]["frame"]["url"])) != origin:

@@ -119,9 +119,12 @@ def frames(tab: Tab) -> dict[str, str]:
     """The documents of the frames in `resting`, by their origin."""
     own = origin_of(tab.url)
     stored = tab.session_storage or {}
-    return {
-        other: f"{HEAD}<script>{_putting(items, other)}</script>" for other, items in stored.items() if other != own
-    }
+    return {other: storing(items, other) for other, items in stored.items() if other != own}
+
+
+def storing(items: Items, origin: str) -> str:
+    """A document at `origin` that puts these into its sessionStorage, and tells what it could not."""
+    return f"{HEAD}<script>{_putting(items, origin)}</script>"
 
 
 # `rested` of storage.js tells of what is in `lost`.

@@ -6,7 +6,7 @@ write it again. Of many tabs only the active one is loaded; each of the others r
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone, Params
 from gateway.snapshot.blank import BlankPage, WrongOrigin, intercepted
 from gateway.snapshot.document import Tab, origin_of
-from gateway.snapshot.placeholder import EMPTY, Stop, can_open, stops
+from gateway.snapshot.placeholder import EMPTY, Items, Stop, can_open, stops, storing
 from gateway.snapshot.script import ScriptFailed
 
 MANY = 5  # tabs; of more than that only the active one is loaded
@@ -47,6 +47,7 @@ class _Opening:
     rest: int | None
     errand: Errand | None
     before: asyncio.Event
+    stored: Mapping[str, Items]  # sessionStorage of a tab that shows nothing
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     resting: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -92,7 +93,7 @@ async def open_tabs(
         lazy = len(wanted) > MANY and number != active
         errand = left.pop(origin_of(tab.url) or "", None)
         way, rest = stops(tab, wakes=lazy, more=errand is not None)
-        openings.append(_Opening(target, tab.url, lazy, way, rest, errand, before))
+        openings.append(_Opening(target, tab.url, lazy, way, rest, errand, before, tab.session_storage or {}))
         before = openings[-1].begun
     for target in spare if wanted else spare[1:]:
         with suppress(DevToolsError):  # it has closed itself
@@ -125,10 +126,12 @@ def _plain(url: str) -> str:
 
 async def _open_tab(devtools: DevTools, opening: _Opening, turn: asyncio.Semaphore, ready: asyncio.Event) -> list[str]:
     lost: list[str] = []
-    if opening.stops[0].url == EMPTY:
+    if opening.stops[0].url == EMPTY:  # it is there
         await opening.before.wait()
-        return lost  # it is there
+        opening.begun.set()
     try:
+        if opening.stops[0].url == EMPTY:
+            return await _fill(devtools, opening, turn) if opening.stored else lost
         async with devtools.attached(opening.target) as session:
             async with turn, asyncio.timeout(BUILD_LIMIT), intercepted(devtools, session) as page:
                 visible, lost = await _build(page, opening)
@@ -143,6 +146,27 @@ async def _open_tab(devtools: DevTools, opening: _Opening, turn: asyncio.Semapho
         await ready.wait()
         lost = await _go(devtools, opening, str(error) or "the browser is too slow")
     return [f"tab {_plain(opening.url)}: {words}" for words in lost]
+
+
+async def _fill(devtools: DevTools, opening: _Opening, turn: asyncio.Semaphore) -> list[str]:
+    """Put sessionStorage into a tab that shows nothing: each origin finds its own when the tab gets there."""
+    lost: list[str] = []
+    async with (
+        turn,
+        asyncio.timeout(BUILD_LIMIT),
+        devtools.attached(opening.target) as session,
+        intercepted(devtools, session) as page,
+    ):
+        for origin, items in opening.stored.items():
+            try:
+                await page.visit(origin, document=storing(items, origin), timeout=BUILD_LIMIT)
+                lost += (await page.run("rested", timeout=BUILD_LIMIT))["lost"]
+            except (WrongOrigin, ScriptFailed) as error:
+                lost.append(str(error))
+        await page.navigate(EMPTY, timeout=BUILD_LIMIT)
+        await _arrival(page, len(opening.stored))
+        await devtools.send("Page.resetNavigationHistory", session=session)
+    return [f"tab {EMPTY}: {words}" for words in lost]
 
 
 async def _go(devtools: DevTools, opening: _Opening, why: str) -> list[str]:

@@ -172,3 +172,17 @@ async def test_session_storage_that_does_not_fit_is_told(browser: Browser, place
     assert "large" in lost[0]
     async with browser.page_at(tab.url) as page:
         assert await page.evaluate("Object.keys(sessionStorage)") == ["small"]
+
+
+async def test_what_an_empty_tab_is_given_is_there_wherever_it_goes_first(browser: Browser, place: Place) -> None:
+    """As Steel's contexts come, which have no tabs."""
+    here, there = place.origin(), place.origin("other.localhost")
+    given = {here: {"token": "</script>one"}, "https://elsewhere.invalid": {"a": "b"}, there: {"token": "two"}}
+    assert await restore(browser.devtools, ContextDocument(tabs=(Tab("about:blank", True, given),)), storage=True) == ()
+    assert place.requests == []
+    assert await browser.urls() == ["about:blank"]
+    async with browser.page_at("about:blank") as page:
+        assert await page.evaluate("history.length") == 1
+        for origin in (there, here):
+            await page.goto(origin)
+            assert await page.evaluate("({...sessionStorage})") == given[origin]
