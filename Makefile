@@ -1,5 +1,6 @@
 # make run    set everything up and serve on 127.0.0.1:3000
 # make test   set everything up and run the tests
+# make fuzz   feed the relay and the port what is broken, some minutes
 # make bench  set everything up and measure, about half an hour; bench-quick about ten minutes
 SHELL := /bin/bash
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo /usr/bin/python3 || echo python3)
 
-.PHONY: run test bench bench-quick setup setup-test setup-bench check format clean
+.PHONY: run test fuzz bench bench-quick setup setup-test setup-bench check format clean
 
 run: $(VENV)/.browser
 	@exec $(BIN)/cdp-gateway serve $(ARGS)
@@ -16,7 +17,11 @@ run: $(VENV)/.browser
 test: setup-test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest $(ARGS)
 
-# ARGS: relay, sessions, idle, restore, fork, park, checkpoint, survival (each alone), --check (exit 1 when a goal is missed)
+# A million and more broken frames and handshakes; ARGS: --seed N (as it was told), --frames N, --visits N, --handshakes N
+fuzz: setup-test
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+# ARGS: relay, sessions, idle, restore, fork, park, checkpoint, survival, egress (each alone), --check (exit 1 when a goal is missed)
 bench: setup-bench
 	$(BIN)/python -m bench $(ARGS)
 

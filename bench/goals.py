@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from bench import checkpoint, fork, idle, park, relay, restore, sessions
+from bench import checkpoint, egress, fork, idle, park, relay, restore, sessions
 from bench.figures import Figure
 from bench.subjects import DIRECT, GATEWAY, HTTP_PROXY
 
@@ -145,7 +145,19 @@ KEEPING = (
     ),
 )
 
-GOALS = (*SPEED, *KEEPING)
+# And that no browser goes where it may not.
+GUARDING = (
+    Goal(
+        "download through the egress guard, against directly",
+        0.70,
+        TIMES,
+        against(egress.DOWNLOAD, GATEWAY, DIRECT),
+        at_least=True,
+    ),
+    Goal("page load through the egress guard, against directly", 1.15, TIMES, against(egress.PAGE, GATEWAY, DIRECT)),
+)
+
+GOALS = (*SPEED, *KEEPING, *GUARDING)
 
 
 def rows(figures: Iterable[Figure], goals: Iterable[Goal] = GOALS) -> list[Row]:

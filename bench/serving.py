@@ -18,6 +18,7 @@ from bench import processes
 COMMAND = Path(sys.executable).with_name("cdp-gateway")
 START_SECONDS = 30
 STOP_SECONDS = 60  # for a thousand browsers
+LOCAL = "127.0.0.0/8,::1"  # what is visited is on this machine
 POLL = 0.002  # seconds between looks at /proc: the ends of processes are measured with it
 
 
@@ -55,7 +56,8 @@ async def gateway(**settings: str) -> AsyncIterator[Server]:
 async def gateway_in(directory: Path, **settings: str) -> AsyncIterator[Server]:
     """The same on the data that an earlier one has left in `directory`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    given = {"port": "0", "data_dir": str(directory / "data"), "token": secrets.token_hex(16), **settings}
+    given = {"port": "0", "data_dir": str(directory / "data"), "token": secrets.token_hex(16), "egress_allow": LOCAL}
+    given |= settings
     flags = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
     listening = re.compile(r"^listening on (\S+)", re.MULTILINE)
     async with serving([str(COMMAND), "serve", *flags], environment, directory, listening) as (pid, found):

@@ -20,6 +20,7 @@ from browser_pool.pidfd import ended
 from browser_pool.process import end_left
 from browser_pool.procfs import Tree, directories_of, wake
 from browser_pool.profile import BrowserDirectory
+from browser_pool.road import Road, Roads
 from browser_pool.spec import LaunchSpec, Mode
 from browser_pool.stderr import STDERR_WATCH
 from browser_pool.tasks import running, to_the_end
@@ -97,19 +98,26 @@ def removed(trees: list[Tree]) -> None:
 
 
 @asynccontextmanager
-async def adopted(left: Left) -> AsyncIterator[Browser]:
+async def adopted(left: Left, roads: Roads | None = None) -> AsyncIterator[Browser]:
     """That browser, as from a launch: at the end of the block neither process nor directory of it is left.
 
-    Raises BrowserFailed if it does not answer: then it has been ended, and its directory is still there.
+    First its road is there again, where it was. Raises BrowserFailed if it does not answer, or its road cannot be had,
+    or it has none where browsers have one: then it has been ended, and its directory is still there.
     """
     note, directory = left.note, left.directory
     async with AsyncExitStack() as stack:
+        try:
+            road = await _reopened(note, roads, stack)
+        except BrowserFailed:
+            await to_the_end(asyncio.to_thread(end_left, [left.tree]))
+            raise
         try:
             await asyncio.to_thread(wake, left.tree)
             url = f"ws://127.0.0.1:{note.port}{note.path}"
             devtools = await stack.enter_async_context(open_devtools(url, timeout=ANSWER))
             version = await devtools.send("Browser.getVersion", timeout=ANSWER)
-            browser = Browser(directory, left.mode, note.port, note.path, note.pid, devtools, version, note=note)
+            browser = Browser(directory, left.mode, note.port, note.path, note.pid, devtools, version)
+            browser.note, browser.road = note, road
             browser.visited.update(note.visited)
             stack.enter_context(devtools.listening(browser.follow))
             # Chromium tells of all that are there before it answers.
@@ -128,6 +136,18 @@ async def adopted(left: Left) -> AsyncIterator[Browser]:
             await end.enter_async_context(running(_watch(note, browser), "adopted-browser-watch"))
             await end.enter_async_context(browser.noted())
             yield browser
+
+
+async def _reopened(note: Note, roads: Roads | None, stack: AsyncExitStack) -> Road | None:
+    if (roads is None) is not (note.road is None):
+        how = "went out without a proxy" if roads else "goes out through a proxy, and there is none any more"
+        raise BrowserFailed(f"the browser that was left {how}")
+    if roads is None:
+        return None
+    try:
+        return await stack.enter_async_context(roads.open(note.road))
+    except OSError as error:
+        raise BrowserFailed(f"the proxy of the browser that was left cannot be had again: {error}") from error
 
 
 @asynccontextmanager
@@ -151,5 +171,5 @@ async def _end(left: Left) -> None:
 
 async def _watch(note: Note, browser: Browser) -> None:
     await ended(note.pid, note.start)
-    browser.reason = REASON
+    browser.reason = browser.reason or REASON
     browser.gone.set()

@@ -15,11 +15,13 @@ import structlog
 from browser_pool import note as notes
 from browser_pool.binary import Binaries
 from browser_pool.command_line import command_line, plain_user_agent
+from browser_pool.confinement import UNCONFINED, Cell
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone, open_devtools
 from browser_pool.errors import BrowserFailed
 from browser_pool.note import Note
 from browser_pool.process import chromium, endpoint, environment
 from browser_pool.profile import BrowserDirectory
+from browser_pool.road import Road
 from browser_pool.spec import LaunchSpec, Mode
 from browser_pool.stderr import STDERR_WATCH
 from browser_pool.tasks import running, to_the_end
@@ -55,6 +57,8 @@ class Browser:
     on_drop: Callable[[float], None] | None = None
     # What a later process reads of it: `own` writes it, `noted` keeps it up and takes it away.
     note: Note | None = None
+    # Its way to the network, where it has but one: it goes when the browser does.
+    road: Road | None = None
     _noting: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
@@ -195,12 +199,14 @@ async def launched(
     fill: Fill | None = None,
     extensions: Path | None = None,
     tied: bool = True,
+    cell: Cell = UNCONFINED,
+    road: Road | None = None,
 ) -> AsyncIterator[Browser]:
     """Start a browser in the new directory `path`, and leave neither process nor directory behind.
 
     `fill(profile)` may put a saved profile in place before the start, and return what still is to be done while
-    Chromium starts; `extensions` is the operator's directory of them; `tied` as in `process.chromium`. Raises
-    BrowserFailed.
+    Chromium starts; `extensions` is the operator's directory of them; `tied` as in `process.chromium`; `cell` is what
+    holds it, `road` its only way to the network, if it has one. Raises BrowserFailed.
     """
     binary = binaries.path(spec.mode)
     agent = plain_user_agent(await binaries.version(binary)) if spec.stealth and not spec.user_agent else None
@@ -214,28 +220,34 @@ async def launched(
                 # Its threads write on when it is cancelled.
                 rest = await stack.enter_async_context(running(to_the_end(more()), "browser-fill"))
             await to_the_end(asyncio.to_thread(directory.prepare))
+            if cell.user is not None:
+                await to_the_end(asyncio.to_thread(directory.give, cell.user))
         except OSError as error:
             raise BrowserFailed(f"the browser's directory cannot be prepared: {error}") from error
         argv = command_line(
             spec,
             binary,
             directory.profile,
-            sandbox=os.geteuid() != 0,
+            sandbox=cell.sandbox,
             display="DISPLAY" in os.environ,
             user_agent=agent,
             extensions=extensions,
+            road=None if road is None else road.port,
         )
         env = environment(directory, spec.timezone)
-        process = await stack.enter_async_context(chromium(argv, directory, env, tied=tied))
+        words = await asyncio.to_thread(cell.words, binary, directory, extensions, env)
+        process = await stack.enter_async_context(chromium(argv, directory, env, tied=tied, confined=words))
         port, where = await endpoint(process, directory, START_TIMEOUT)
         try:
             devtools = await stack.enter_async_context(open_devtools(f"ws://127.0.0.1:{port}{where}"))
             version = await devtools.send("Browser.getVersion")
-            browser = Browser(directory, spec.mode, port, where, process.pid, devtools, version)
+            browser = Browser(directory, spec.mode, port, where, process.pid, devtools, version, road=road)
             await _follow_pages(browser)
             stack.enter_context(devtools.listening(browser.follow))
             if rest is not None:
                 await rest
+                if cell.user is not None:  # what has just been laid out is ours still
+                    await to_the_end(asyncio.to_thread(directory.give, cell.user))
         except (DevToolsError, DevToolsGone) as error:
             raise BrowserFailed(f"Chromium started but its DevTools do not answer: {error}") from error
         except OSError as error:
@@ -270,6 +282,6 @@ async def _follow_pages(browser: Browser) -> None:
 async def _watch(process: asyncio.subprocess.Process, browser: Browser) -> None:
     code = await process.wait()
     with suppress(ValueError):
-        browser.reason = f"Chromium was ended by signal {signal.Signals(-code).name}"
+        browser.reason = browser.reason or f"Chromium was ended by signal {signal.Signals(-code).name}"
     browser.reason = browser.reason or f"Chromium exited with code {code}"
     browser.gone.set()

@@ -13,6 +13,8 @@ from browser_pool.flags import (
     DISABLED_FEATURES,
     DRAWN_IN_SOFTWARE,
     ENABLED_FEATURES,
+    ON_A_ROAD,
+    WEAKENING,
     WITHOUT_EXTENSIONS,
     WITHOUT_SCREEN,
 )
@@ -30,6 +32,8 @@ __all__ = [
     "plain_user_agent",
 ]
 
+_VALUE_ENDS = re.compile(r"[,<:]")  # between features, before a feature's trial and its parameters
+SWITCHES = ("enable-features", "disable-features", "enable-blink-features", "disable-blink-features")
 _FLAG = re.compile(r"--([a-z0-9][a-z0-9-]*)(?:=(.*))?\Z", re.DOTALL)
 
 
@@ -49,6 +53,9 @@ def check_flag(text: str) -> str:
     name = match[1]
     if name not in CLIENT_FLAGS:
         raise FlagRefused(name, "it is not among the flags that a client may set")
+    for word in _VALUE_ENDS.split(match[2] or "") if name in SWITCHES else ():
+        if word.lstrip("*") in WEAKENING:
+            raise FlagRefused(name, f"{word} weakens what holds the browser")
     if name == "load-extension" and not extension.well_formed(match[2] or ""):
         raise FlagRefused(name, "give names of this gateway's extensions, as NAME or NAME,NAME")
     return text
@@ -63,12 +70,14 @@ def command_line(
     display: bool,
     user_agent: str | None,
     extensions: Path | None = None,
+    road: int | None = None,
 ) -> list[str]:
     """The whole argv of a browser.
 
     `sandbox` False adds --no-sandbox (Chromium refuses to run as root without it); `display` says whether
     a screen exists, without one a headed browser draws on Ozone's headless platform; `user_agent` is used
-    where the spec has none; `extensions` is the operator's directory of them. Raises ExtensionRefused.
+    where the spec has none; `extensions` is the operator's directory of them. With `road`, a port, the forward
+    proxy there is all that it talks to: the spec's own proxy is then that one's business. Raises ExtensionRefused.
     """
     loaded = extension.directories(spec.args, spec.mode, extensions)
     on, off, rest = _features(spec.args)
@@ -100,6 +109,10 @@ def command_line(
         argv.append(f"--window-size={spec.viewport[0]},{spec.viewport[1]}")
     if spec.device_scale_factor:
         argv.append(f"--force-device-scale-factor={spec.device_scale_factor:g}")
+    if road is not None:
+        rest = [flag for flag in rest if flag.partition("=")[0] not in PROXY]
+        argv += [f"--proxy-server=http://127.0.0.1:{road}", *(flag.text for flag in ON_A_ROAD)]
+        return [*argv, *rest, "about:blank"]
     if spec.proxy_server:
         argv.append(f"--proxy-server={spec.proxy_server}")
     if spec.proxy_bypass:
@@ -107,6 +120,7 @@ def command_line(
     return [*argv, *rest, "about:blank"]
 
 
+PROXY = ("--proxy-server", "--proxy-bypass-list")
 # Chromium heeds only the last of several lists, so a client's are merged with ours.
 LISTS = ("--enable-features", "--disable-features", "--disable-blink-features", extension.FLAG)
 

@@ -133,9 +133,28 @@ ON = (
     ),
 )
 
+# Where a browser has a road (browser_pool/road.py), beside the --proxy-server that it is.
+ON_A_ROAD = (
+    Flag("--proxy-bypass-list=<-loopback>", "else it goes to loopback addresses past its proxy", QUIET),
+    Flag(
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+        "names are resolved by the proxy, which looks where they lead; none by the browser itself",
+        "a name that is asked for past the proxy, by WebRTC for one, is not found",
+    ),
+)
+
 DEFAULT_FLAGS = tuple(flag.text for flag in ALWAYS)
 DISABLED_FEATURES = tuple(feature.text for feature in OFF)
 ENABLED_FEATURES = tuple(feature.text for feature in ON)
+
+# Features that no client may switch, on or off, in any list: some give pages the browser's own interfaces, or sockets,
+# others are sandboxes.
+WEAKENING = frozenset(
+    """
+    AudioServiceSandbox DirectSockets DirectSocketsInServiceWorkers DirectSocketsInSharedWorkers IsolatedWebApps
+    MojoJS MojoJSTest NetworkServiceSandbox
+    """.split()
+)
 
 # Flags that a client may add: none of them reads or writes files, opens ports or weakens the sandbox.
 # `load-extension` takes names in the operator's directory, no paths (browser_pool/extensions.py).

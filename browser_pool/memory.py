@@ -65,6 +65,12 @@ def held_by(group: int, proc: Path = Path("/proc")) -> int:
     return held
 
 
+def share_of(pid: int, otherwise: int, proc: Path = Path("/proc")) -> int:
+    """The same of one process; `otherwise` where we may not know."""
+    shares = _fields(proc / str(pid) / "smaps_rollup", unit=1024)
+    return shares.get("Pss_Anon:", 0) + shares.get("Pss_Shmem:", 0) if shares else otherwise
+
+
 def _group_of(process: Path) -> int:
     fields = _text(process / "stat").rpartition(")")[2].split()  # the name before it may hold anything
     return int(fields[2]) if len(fields) > 2 else 0

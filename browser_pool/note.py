@@ -24,7 +24,7 @@ class Note:
     """`start` is the start time of process `pid` (procfs.Process), `boot` the run of the machine that it belongs to.
 
     `port` and `path` are those of DevTools; `about` is its owner's own, JSON; `pages` are target ids, oldest first,
-    which Chromium itself would give in any order; `visited` as of Browser.
+    which Chromium itself would give in any order; `visited` as of Browser; `road` the port of its forward proxy.
     """
 
     owner: str
@@ -37,6 +37,7 @@ class Note:
     about: Mapping[str, Any]
     pages: tuple[str, ...] = ()
     visited: tuple[str, ...] = ()
+    road: int | None = None
 
     @classmethod
     def read(cls, directory: BrowserDirectory) -> Self | None:
@@ -54,6 +55,7 @@ class Note:
                 about=dict(found["about"]),
                 pages=tuple(map(_text, found["pages"])),
                 visited=tuple(map(_text, found["visited"])),
+                road=None if (road := found.get("road")) is None else int(road),
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None

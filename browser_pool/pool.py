@@ -11,22 +11,28 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from browser_pool import adopt, procfs
+from browser_pool import adopt, cgroup, procfs
 from browser_pool.adopt import Left
 from browser_pool.binary import Binaries
 from browser_pool.browser import Browser, Fill, launched
+from browser_pool.confinement import Cell, Confinement, Held
 from browser_pool.errors import BrowserFailed, NoRoom
+from browser_pool.examine import examine
 from browser_pool.hold import Guard, held
 from browser_pool.memory import Memory, memory
 from browser_pool.note import Note
 from browser_pool.process import become_subreaper, end_left
 from browser_pool.profile import BrowserDirectory
+from browser_pool.road import Road, Roads
 from browser_pool.spec import LaunchSpec
-from browser_pool.tasks import to_the_end
+from browser_pool.tasks import running, to_the_end
+from browser_pool.users import Users
 from browser_pool.warm import WarmSet
+from browser_pool.watchdog import Watchdog
 
 LAUNCHES_PER_CORE = 2
 
@@ -36,7 +42,9 @@ class BrowserPool:
 
     `warm` is the most browsers that are ever launched ahead; `extensions` the operator's directory of extensions;
     `weigh` says what memory there is. `outlive` is for how many seconds a browser that has an owner waits for the
-    next process after ours was killed; with 0 all of them end with us.
+    next process after ours was killed; with 0 all of them end with us. `roads` is where each browser's only way to the
+    network comes from; without, it goes there by itself. `confinement` is what shall hold them; what does, on this
+    machine, is in `held` once the pool was entered, which raises NotConfined where more is required.
 
     What an earlier process left, and may be wanted, is in `left`, by owner: to be `adopted` where it is alive, else
     `salvaged`; `forsake()` ends the rest.
@@ -51,6 +59,8 @@ class BrowserPool:
         extensions: Path | None = None,
         weigh: Callable[[], Memory] = memory,
         outlive: float = 0.0,
+        roads: Roads | None = None,
+        confinement: Confinement | None = None,
     ) -> None:
         self.root = root.resolve()  # as another process names it, which looks for it on command lines
         self.binaries = binaries
@@ -60,8 +70,14 @@ class BrowserPool:
         self.left: dict[str, Left] = {}  # by owner
         self.guard: Guard | None = None
         self.outlive = outlive
+        self.roads = roads
+        self.confinement = confinement or Confinement()
+        self.held = Held()
         self.warm = WarmSet(warm, self._launched, self._room)
         self._extensions = extensions
+        self._users = Users(self.root)
+        self._cgroup: Path | None = None
+        self._watchdog = Watchdog(self.confinement.limits)
         self._weigh = weigh
         self._starting = 0  # launches that have not taken their memory yet
         self._launches = asyncio.Semaphore(LAUNCHES_PER_CORE * (os.cpu_count() or 1))
@@ -71,10 +87,16 @@ class BrowserPool:
         become_subreaper()
         async with AsyncExitStack() as stack:
             lock = await stack.enter_async_context(held(self.root))
+            self.held = await asyncio.to_thread(examine, self.confinement, self.root, self.binaries)
+            if not self.held.cgroup:
+                self._cgroup, why = await to_the_end(asyncio.to_thread(cgroup.prepared))
+                self.held = replace(self.held, cgroup=why)
             await to_the_end(asyncio.to_thread(self.sweep))
             if self.outlive:
                 self.guard = Guard(self.root, lock, self.outlive)
                 await stack.enter_async_context(self.guard.watching())
+            if not self.held.watchdog:
+                await stack.enter_async_context(running(self._watchdog.keep(), "watchdog"))
             if self.warm.limit:
                 await stack.enter_async_context(self.warm.keeping())
             self._stack = stack.pop_all()
@@ -133,7 +155,8 @@ class BrowserPool:
             try:
                 if not left.alive:
                     raise BrowserFailed("the browser that was left has ended")
-                browser = await stack.enter_async_context(adopt.adopted(left))
+                browser = await stack.enter_async_context(adopt.adopted(left, self.roads))
+                stack.enter_context(self._watchdog.watching(browser))
             except BaseException as error:  # a cancel, too: it is still there
                 self.left[owner] = adopt.dead(left) if isinstance(error, BrowserFailed) else left
                 raise
@@ -179,6 +202,7 @@ class BrowserPool:
         removed. Returns how many directories were. Blocking; raises OSError.
         """
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.root.chmod(0o711 if self.held.own_users else 0o700)
         self.left, unwanted = adopt.found(self.root)
         adopt.removed(unwanted)
         return len(unwanted)
@@ -189,6 +213,8 @@ class BrowserPool:
         if main is None:
             raise BrowserFailed("Chromium ended as soon as it had started")
         note = Note(owner, main.pid, main.start, procfs.boot_id(), browser.port, browser.path, spec, dict(about))
+        if browser.road is not None:
+            note = replace(note, road=browser.road.port)
         try:
             await browser.own(note)
         except OSError as error:
@@ -205,6 +231,7 @@ class BrowserPool:
                 await self._make_room()
                 async with turn or nullcontext():
                     place = self.root / secrets.token_hex(6)
+                    cell, road = await self._cell(place.name, stack)
                     browser = await stack.enter_async_context(
                         launched(
                             spec,
@@ -213,11 +240,35 @@ class BrowserPool:
                             fill=fill,
                             extensions=self._extensions,
                             tied=not self.outlive,
+                            cell=cell,
+                            road=road,
                         )
                     )
             finally:
                 self._starting -= 1
+            stack.enter_context(self._watchdog.watching(browser))
             yield browser
+
+    async def _cell(self, name: str, stack: AsyncExitStack) -> tuple[Cell, Road | None]:
+        """What holds the browser in the directory `name`, for as long as `stack` lasts. Raises BrowserFailed."""
+        limits = self.confinement.limits
+        cell, road = Cell(self.held, limits, self.root), None
+        if self._cgroup is not None:
+            try:
+                joined = await asyncio.to_thread(cgroup.make, self._cgroup, name, limits.memory, limits.processes)
+            except OSError as error:
+                raise BrowserFailed(f"no cgroup can be had for the browser: {error}") from error
+            stack.callback(cgroup.remove, self._cgroup, name)
+            cell = replace(cell, cgroup=joined)
+        if self.held.own_users:
+            cell = replace(cell, user=await stack.enter_async_context(self._users.claimed()))
+        if self.roads is not None:
+            try:
+                road = await stack.enter_async_context(self.roads.open())
+            except OSError as error:
+                raise BrowserFailed(f"no proxy can be had for the browser: {error}") from error
+            cell = replace(cell, port=road.port)
+        return cell, road
 
     async def _leave(self) -> None:
         if self.guard is not None:

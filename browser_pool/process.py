@@ -15,7 +15,7 @@ from pathlib import Path
 
 from browser_pool import confine
 from browser_pool.errors import BrowserFailed
-from browser_pool.procfs import Tree, end, processes_of
+from browser_pool.procfs import Tree, end, processes_of, user_of
 from browser_pool.profile import BrowserDirectory
 from browser_pool.tasks import to_the_end
 
@@ -62,20 +62,30 @@ def environment(directory: BrowserDirectory, timezone: str | None) -> dict[str, 
 
 @asynccontextmanager
 async def chromium(
-    argv: Sequence[str], directory: BrowserDirectory, env: Mapping[str, str], *, tied: bool = True
+    argv: Sequence[str],
+    directory: BrowserDirectory,
+    env: Mapping[str, str],
+    *,
+    tied: bool = True,
+    confined: Sequence[str] = (),
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run it while the block lasts; at the end none of its processes is left.
 
-    If `tied` it ends with this process even where the block is not left: when this is killed.
+    If `tied` it ends with this process even where the block is not left: when this is killed. `confined` are words for
+    confine.py on what else shall hold it.
     """
     with directory.errors.open("ab") as errors:  # appended to, so that it can be made shorter under way
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-I",
             "-S",
-            str(Path(confine.__file__)),
+            "-c",
+            confine.STARTER,
+            str(Path(confine.__file__).parent.parent),
             str(os.getpid()),
-            "--" if tied else confine.OUTLIVE,
+            *([] if tied else [confine.OUTLIVE]),
+            *confined,
+            "--",
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=errors,
@@ -100,6 +110,8 @@ async def end_tree(process: asyncio.subprocess.Process, directory: BrowserDirect
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
     await asyncio.to_thread(_end, process.pid, strays)
+    if user_of(directory.path) > 0:  # what has left the group and names nothing still runs as its user
+        await asyncio.to_thread(end_left, [(str(directory.path), 0, 0)])
 
 
 def _end(group: int, strays: list[int]) -> None:

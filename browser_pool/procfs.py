@@ -12,14 +12,19 @@ import time
 Tree = tuple[str, int, int]
 
 _NAME = re.compile(rb"[/\0 ].*\Z", re.DOTALL)  # what is after a directory's name on a command line
+PAGE = os.sysconf("SC_PAGE_SIZE")
 DEAD = (b"Z", b"X")
+FIRST_USER, LAST_USER = 61184, 65519  # of browsers that have a user of their own (browser_pool/users.py)
 LONGEST_PAUSE = 0.1  # seconds between looks at what was killed
 
 
 class Process:
-    """One process as it was a moment ago; `start` is field 22 of its `stat`, clock ticks since the machine's start."""
+    """One process as it was a moment ago; `start` is field 22 of its `stat`, clock ticks since the machine's start.
 
-    __slots__ = ("group", "parent", "pid", "session", "start", "state")
+    `resident` is all that it has in memory, in bytes, what it shares with others included.
+    """
+
+    __slots__ = ("group", "parent", "pid", "resident", "session", "start", "state")
 
     def __init__(self, pid: int, fields: list[bytes]) -> None:
         self.pid = pid
@@ -28,6 +33,7 @@ class Process:
         self.group = int(fields[2])
         self.session = int(fields[3])
         self.start = int(fields[19])
+        self.resident = int(fields[21]) * PAGE
 
     @property
     def lives(self) -> bool:
@@ -43,7 +49,7 @@ def boot_id() -> str:
 def seen(pid: int) -> Process | None:
     """That process, or None if there is none."""
     fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()  # the name before it may hold anything
-    return Process(pid, fields) if len(fields) > 19 else None
+    return Process(pid, fields) if len(fields) > 21 else None
 
 
 def pids() -> list[int]:
@@ -51,12 +57,30 @@ def pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def ours(pid: int) -> bool:
-    """Whether it is a process of this user."""
+def owner(pid: int) -> int:
+    """The user that a process runs as; -1 if it has ended."""
+    # Not the owner of its directory: that is root, where it has a sandbox around it.
+    _, found, rest = _read(f"/proc/{pid}/status").partition(b"\nUid:")
+    return int(rest.split(maxsplit=1)[0]) if found else -1
+
+
+def user_of(directory: "str | os.PathLike[str]") -> int:
+    """The user that the browser in that directory has for itself; -1 if it has none, or there is no directory."""
     try:
-        return os.stat(f"/proc/{pid}").st_uid == os.geteuid()
+        group = os.stat(directory).st_gid
+    except OSError:
+        return -1
+    return group if os.geteuid() == 0 and FIRST_USER <= group <= LAST_USER else -1
+
+
+def ours(pid: int) -> bool:
+    """Whether it is a process of this user, or of one that we gave a browser for itself."""
+    try:
+        found = os.stat(f"/proc/{pid}").st_uid
     except OSError:  # it has ended
         return False
+    me = os.geteuid()
+    return found == me or (me == 0 and FIRST_USER <= found <= LAST_USER)
 
 
 def names(pid: int, marker: bytes) -> bool:
@@ -81,8 +105,10 @@ def directories_of(root: "str | os.PathLike[str]") -> set[str]:
     found = set()
     for pid in pids():
         for rest in _read(f"/proc/{pid}/cmdline").split(marker)[1:]:
-            if ours(pid):
-                found.add(os.path.join(os.fspath(root), os.fsdecode(_NAME.sub(b"", rest))))
+            name = os.fsdecode(_NAME.sub(b"", rest))
+            # A process may have any words there, and what is named is removed some day: nothing above, nor all of it.
+            if name not in ("", ".", "..") and ours(pid):
+                found.add(os.path.join(os.fspath(root), name))
     return found
 
 
@@ -100,16 +126,20 @@ def members(trees: "list[Tree] | tuple[Tree, ...]") -> list[Process]:
 
     Those with the directory on their command line, and all of the session that the main process leads: the headless
     shell's renderers have no directory to be known by, and crash handlers leave the session. A main process that has
-    ended may have left others of its session, stopped ones for instance; a pid is not used anew while it has.
+    ended may have left others of its session, stopped ones for instance; a pid is not used anew while it has. And where
+    a browser has a user for itself, all that runs as that one, wherever it has gone.
     """
     markers = [marker_of(directory) for directory, _, _ in trees]
     everyone: dict[int, Process] = {}
     found: set[int] = set()
     sessions: set[int] = set()
+    users = {user_of(directory) for directory, _, _ in trees} - {-1}
     for pid in pids():
         process = seen(pid)
         if process is None:
             continue
+        if users and owner(pid) in users:
+            found.add(pid)
         everyone[pid] = process
         line = _read(f"/proc/{pid}/cmdline")
         if any(marker in line for marker in markers) and ours(pid):

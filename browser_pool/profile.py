@@ -1,7 +1,7 @@
 """A running browser's directory: its profile, its temporary files, what it said.
 
-`DIR/profile` is the user-data-dir, `DIR/tmp` its TMPDIR, `DIR/stderr.log` its output. Everything here is
-blocking; callers use a thread.
+`DIR/profile` is the user-data-dir, `DIR/tmp` its TMPDIR, `DIR/stderr.log` its output; `DIR/downloads` has what it
+loaded down, `DIR/uploads` what pages may be given. Everything here is blocking; callers use a thread.
 """
 
 import json
@@ -10,6 +10,8 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from browser_pool.users import hand_over
 
 # Chromium makes TMPDIR/org.chromium.Chromium.XXXXXX/SingletonSocket, and a socket's path has at most 107 bytes.
 SOCKET_PATH_LIMIT = 107
@@ -41,6 +43,16 @@ class BrowserDirectory:
         return self.path / "tmp"
 
     @property
+    def downloads(self) -> Path:
+        """Where its downloads go, unless a client says otherwise."""
+        return self.path / "downloads"
+
+    @property
+    def uploads(self) -> Path:
+        """Files for pages' file inputs."""
+        return self.path / "uploads"
+
+    @property
     def errors(self) -> Path:
         """Its standard error: a file, no pipe, so that it never blocks."""
         return self.path / "stderr.log"
@@ -53,11 +65,24 @@ class BrowserDirectory:
     def make(self) -> None:
         """Make it, mode 0700."""
         self.path.mkdir(parents=True, mode=0o700)
-        self.profile.mkdir(mode=0o700)
+        for inside in (self.profile, self.downloads, self.uploads):
+            inside.mkdir(mode=0o700)
         if len(os.fsencode(self.temporary)) + SOCKET_SUFFIX > SOCKET_PATH_LIMIT:
             self.temporary.symlink_to(tempfile.mkdtemp(prefix="cdpg-"))
         else:
             self.temporary.mkdir(mode=0o700)
+
+    def give(self, user: int) -> None:
+        """Make what is in it that user's, but itself: its group may pass it, and nobody else. Raises OSError.
+
+        So what we keep there, its note for one, is none that the browser could write, nor what lies in `uploads`.
+        """
+        for place in (self.profile, self.downloads, self.temporary.resolve()):
+            hand_over(place, user)
+        os.chown(self.uploads, -1, user)
+        self.uploads.chmod(0o2750)  # what is put there gets its group
+        os.chown(self.path, -1, user)
+        self.path.chmod(0o710)
 
     def prepare(self) -> None:
         """Make an unpacked or empty profile fit for a start: no locks, no crash bubble, no tabs of its own."""
@@ -69,6 +94,7 @@ class BrowserDirectory:
         file = default / "Preferences"
         preferences = _read(file)
         _merge(preferences, PREFERENCES)
+        _merge(preferences, {"download": {"default_directory": str(self.downloads)}})
         file.write_text(json.dumps(preferences))
 
     def remove(self) -> None:

@@ -80,10 +80,12 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     import structlog
 
+    from browser_pool.confinement import NotConfined
     from gateway import log, node
     from gateway.errors import GatewayError
 
     config = _config(arguments)
+    os.umask(0o077)  # what we write is ours alone, also where the way to it is open to browsers' users
     try:
         known = node.prepare(config)
     except OSError as error:
@@ -91,17 +93,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     log.configure(config.log_level, config.log_format, tuple(filter(None, (known.token, config.cluster_key))))
     for name in config.not_in_force():
         structlog.get_logger().warning("setting_not_in_force", setting=name)
-    if os.geteuid() == 0:
-        structlog.get_logger().warning(
-            "chromium_sandbox_off", why="running as root", advice="run the gateway as an ordinary user to have it on"
-        )
 
     def ready(port: int) -> None:
         host = f"[{config.host}]" if ":" in config.host else config.host
-        line = f"listening on http://{host}:{port}"
+        s = "s" if config.tls_cert else ""
+        line = f"listening on http{s}://{host}:{port}"
         if known.made:
             # The one place that a token is printed: to the person who started the gateway, once, on stdout.
-            line += f" - connect to ws://{host}:{port}?token={known.token}"
+            line += f" - connect to ws{s}://{host}:{port}?token={known.token}"
         print(line, flush=True)
 
     try:
@@ -113,7 +112,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     with runner:
         try:
             runner.run(node.serve(config, known, ready))
-        except (node.DataDirectoryInUse, GatewayError, OSError) as error:
+        except (node.DataDirectoryInUse, NotConfined, GatewayError, OSError) as error:
             print(f"cdp-gateway: {error}", file=sys.stderr)
             return 1
     return 0

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from browser_pool.confinement import Confinement, Limits, Wish
+from gateway.egress.pattern import pattern
+
 
 class ConfigError(ValueError):
     """A setting that is unknown or has a bad value; the message names it."""
@@ -104,6 +107,21 @@ def url(text: str) -> str:
     return text.rstrip("/")
 
 
+def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Addresses and networks in CIDR form, comma separated."""
+    try:
+        return tuple(ipaddress.ip_network(word) for word in words(text))
+    except ValueError as error:
+        raise ValueError(f"addresses or networks like 10.0.0.0/8 are wanted: {error}") from None
+
+
+def destinations(text: str) -> tuple[str, ...]:
+    """Patterns of hosts, networks and ports, comma separated."""
+    for word in words(text):
+        pattern(word)
+    return words(text)
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """One of these words."""
 
@@ -129,7 +147,7 @@ class Config:
     data_dir: Path = setting(path, Path("data").absolute(), "where records, snapshots and running browsers live")
     token: str | None = setting(secret, None, "the single tenant's token; made on first start if not set")
     no_auth: bool = setting(switch, False, "ask for no credentials; on a loopback address only")
-    tenants_file: Path | None = setting(path, None, "TOML file of tenants", later=True)
+    tenants_file: Path | None = setting(path, None, "TOML file of tenants: their tokens and limits")
     browser: Path | None = setting(path, None, "Chromium to run; found if not set")
     extensions: Path | None = setting(path, None, "directory of extensions that clients may ask for by name")
     max_sessions: int | None = setting(count, None, "browsers at once; from the machine's memory if not set")
@@ -148,9 +166,18 @@ class Config:
     snapshot_versions: int = setting(count, 10, "how many snapshots of a session are kept")
     retention: float = setting(duration, 90 * 86400.0, "how long records and snapshots of ended sessions are kept")
     encryption_key: tuple[bytes, ...] = setting(keys, (), "keys that seal snapshots at rest, newest first")
-    confinement: str = setting(one_of("auto", "required", "off"), "auto", "confinement of browsers", later=True)
-    egress_allow: tuple[str, ...] = setting(words, (), "destinations that browsers may reach", later=True)
-    egress_deny: tuple[str, ...] = setting(words, (), "destinations that browsers may not reach", later=True)
+    confinement: str = setting(
+        one_of("auto", "required", "off"), "auto", "what holds browsers: all that there is, all or no start, nothing"
+    )
+    browser_memory: int = setting(size, 4 << 30, "most bytes of memory that a browser may have")
+    browser_processes: int = setting(count, 200, "most processes that a browser may have")
+    browser_disk: int = setting(size, 2 << 30, "most bytes on disk that a running browser may have")
+    egress_allow: tuple[str, ...] = setting(
+        destinations, (), "what browsers may reach though it is not public: 10.0.0.0/8, intranet.example"
+    )
+    egress_deny: tuple[str, ...] = setting(
+        destinations, (), "what browsers may not reach: *.ads.example; with * all but what egress_allow has"
+    )
     allowed_origins: tuple[str, ...] = setting(words, (), "web origins that may connect, beside the gateway's own")
     external_url: str | None = setting(url, None, "how clients reach the gateway, for the URLs that it hands out")
     redis_url: str | None = setting(str, None, "Redis of the fleet", later=True)
@@ -160,8 +187,39 @@ class Config:
     drain_timeout: float = setting(duration, 20.0, "how long a stop may take to save sessions")
     snapshot_store: str | None = setting(str, None, "file:DIR or s3://BUCKET", later=True)
     max_body: int = setting(size, 10 << 20, "largest request body")
+    files_max: int = setting(size, 1 << 30, "most bytes of files that a session may have: downloads and uploads")
+    max_line: int = setting(size, 16 << 10, "longest request line, with its query, or header")
+    max_head: int = setting(size, 64 << 10, "largest request line and headers together")
+    max_connections: int | None = setting(count, None, "open connections; from the limit of open files if not set")
+    max_connections_per_address: int | None = setting(
+        count, None, "those of one address, or IPv6 network of 64 bits; half of all if not set"
+    )
+    head_timeout: float = setting(duration, 10.0, "how long a TLS handshake and a request's head may take to arrive")
+    idle_timeout: float = setting(duration, 75.0, "how long a connection may wait for its next request")
+    stall_timeout: float = setting(
+        duration, 30.0, "a request's body or a reply that moves more slowly than 1 KiB/s for so long is cut off"
+    )
+    socket_stall_timeout: float = setting(
+        duration, 300.0, "a websocket's client that takes nothing for so long, though there is something, is cut off"
+    )
+    auth_failures: int = setting(
+        count, 30, "bad credentials a minute from one address before it has to wait; 0: any number"
+    )
+    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = setting(
+        networks, (), "networks of proxies whose X-Forwarded-For, -Proto and -Host are believed"
+    )
+    tls_cert: Path | None = setting(path, None, "PEM file of the certificate and its chain; with tls_key: serve TLS")
+    tls_key: Path | None = setting(path, None, "PEM file of the certificate's key")
+    audit_log: str = setting(str, "", "file of the audit log, DATA_DIR/audit.log if not set; -: stderr, none: no log")
+    audit_log_size: int = setting(size, 10 << 20, "when the audit log is rotated; five older ones are kept")
     log_format: str | None = setting(one_of("human", "json"), None, "human on a terminal, json otherwise, if not set")
     log_level: str = setting(one_of("debug", "info", "warning", "error"), "info", "least level that is logged")
+
+    @property
+    def confining(self) -> Confinement:
+        """What shall hold each browser."""
+        limits = Limits(self.browser_memory, self.browser_processes, self.browser_disk)
+        return Confinement(Wish(self.confinement), limits)
 
     def not_in_force(self) -> list[str]:
         """Settings that were given another value than their default and have no effect yet."""
@@ -196,16 +254,31 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str], file: Path | 
 
 
 def _check(config: Config) -> None:
+    if config.no_auth and config.tenants_file is not None:
+        raise ConfigError("no_auth: asks for no credentials, while tenants_file has them; set one of the two")
     if config.no_auth and not is_loopback(config.host):
         raise ConfigError("no_auth: only on a loopback address; set a token or --host 127.0.0.1")
-    if config.confinement == "required":
-        raise ConfigError("confinement: required cannot be met: this version does not confine browsers yet")
+    for name, least in (("browser_memory", 256 << 20), ("browser_processes", 16), ("browser_disk", 64 << 20)):
+        if getattr(config, name) < least:
+            raise ConfigError(f"{name}: at least {least} is wanted, below no browser gets to its first page")
     if config.extensions is not None and "," in str(config.extensions):
         raise ConfigError("extensions: a path without a comma is wanted, which Chromium takes for the next one")
     if config.snapshot_versions == 0:
         raise ConfigError("snapshot_versions: at least 1 is wanted")
     if config.checkpoint_interval < 1:
         raise ConfigError("checkpoint_interval: at least 1s is wanted")
+    if (config.tls_cert is None) != (config.tls_key is None):
+        missing = "tls_key" if config.tls_key is None else "tls_cert"
+        raise ConfigError(f"{missing}: tls_cert and tls_key are wanted both, or neither")
+    for name in ("max_connections", "max_connections_per_address"):
+        if getattr(config, name) == 0:
+            raise ConfigError(f"{name}: at least 1 is wanted")
+    for name in ("head_timeout", "idle_timeout", "stall_timeout", "socket_stall_timeout"):
+        if getattr(config, name) <= 0:
+            raise ConfigError(f"{name}: more than 0 is wanted")
+    for name in ("max_line", "max_head"):
+        if getattr(config, name) < 1024:
+            raise ConfigError(f"{name}: at least 1KiB is wanted")
     if config.max_sessions == 0:
         raise ConfigError("max_sessions: at least 1 is wanted")
 

@@ -1,22 +1,35 @@
 """`cdp-gateway doctor`: what this machine can do for the gateway, and what to do about what it cannot."""
 
-import ctypes
+import datetime
 import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from browser_pool.binary import Binaries
+from browser_pool.confinement import Wish
 from browser_pool.errors import BrowserFailed, BrowserMissing
+from browser_pool.examine import examine as examine_machine
 from browser_pool.memory import memory
 from browser_pool.pool import BrowserPool
 from browser_pool.spec import LaunchSpec, Mode
-from gateway.config import Config
+from gateway.config import Config, ConfigError
+from gateway.web import tls
 
-SYS_LANDLOCK_CREATE_RULESET = 444  # the same number on every architecture
+WORDS = {
+    "files": "a browser reaches its own directory and programs, fonts and certificates, by Landlock",
+    "tcp": "a browser with a proxy of its own connects to that alone, by Landlock",
+    "signals": "a browser can send signals to no process but its own",
+    "sockets": "no UDP past a browser's proxy, and no dangerous system calls, by seccomp",
+    "own_user": "each browser runs as an unprivileged user of its own",
+    "chromium_sandbox": "Chromium's own sandbox is on",
+    "watchdog": "a browser that takes too much memory, disk or too many processes is cut down",
+    "cgroup": "memory and processes of each browser are limited by the kernel as well",
+}
 Finding = tuple[str, str, str]  # how it is (ok, note, bad), what was looked at, what was found
 
 
@@ -35,11 +48,13 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
     binaries = Binaries(config.browser)
     for mode in (Mode.HEADLESS, Mode.SHELL):
         yield await _browser(binaries, mode)
-    yield _sandbox()
-    yield _landlock()
+    for finding in _confinement(config, binaries):
+        yield finding
     yield _shared_memory()
     yield _fonts()
     yield _disk(config.data_dir)
+    if config.tls_cert is not None:
+        yield certificate(config)
     found = memory()
     state = "ok" if found.room() >= 1 else "bad"
     words = f"{found.limit >> 20} MiB, {found.available >> 20} MiB available, room for {found.browsers} browsers in all"
@@ -64,28 +79,22 @@ async def _browser(binaries: Binaries, mode: Mode) -> Finding:
         return "bad", what, str(error)
 
 
-def _sandbox() -> Finding:
-    if os.geteuid() == 0:
-        return "note", "sandbox", "Chromium's sandbox is off for root: run the gateway as an ordinary user"
-    namespaces = Path("/proc/sys/user/max_user_namespaces")
-    clone = Path("/proc/sys/kernel/unprivileged_userns_clone")
-    restrict = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
-    if namespaces.exists() and namespaces.read_text().strip() == "0":
-        return "bad", "sandbox", "user namespaces are off: sysctl user.max_user_namespaces=15000"
-    if clone.exists() and clone.read_text().strip() == "0":
-        return "bad", "sandbox", "user namespaces are off: sysctl kernel.unprivileged_userns_clone=1"
-    if restrict.exists() and restrict.read_text().strip() == "1":
-        way = "sysctl kernel.apparmor_restrict_unprivileged_userns=0"
-        return "note", "sandbox", f"AppArmor restricts user namespaces; if Chromium does not start: {way}"
-    return "ok", "sandbox", "Chromium's own sandbox is on"
-
-
-def _landlock() -> Finding:
-    libc = ctypes.CDLL(None, use_errno=True)
-    version = libc.syscall(SYS_LANDLOCK_CREATE_RULESET, None, 0, 1)  # LANDLOCK_CREATE_RULESET_VERSION
-    if version < 0:
-        return "note", "landlock", "this kernel has none"
-    return "ok", "landlock", f"ABI {version} (not in use by this version)"
+def _confinement(config: Config, binaries: Binaries) -> Iterator[Finding]:
+    """One for each measure: whether this machine gives it, to browsers below the data directory."""
+    wanted = config.confining
+    # The directory itself is opened to browsers' users by the gateway, what is above it is not its own.
+    above = next(place for place in config.data_dir.parents if place.exists())
+    held = examine_machine(replace(wanted, wish=Wish.AUTO), above / "browsers", binaries)
+    off = "not in use: confinement is off"
+    for measure in held.measures:
+        what = f"confinement {measure.name}"
+        if wanted.wish is Wish.OFF:
+            yield "note", what, off if measure.holds else f"{off}; {measure.why}"
+        elif measure.holds:
+            yield "ok", what, WORDS[measure.name]
+        else:
+            bad = measure.needed and wanted.wish is Wish.REQUIRED
+            yield ("bad" if bad else "note"), what, measure.why
 
 
 def _shared_memory() -> Finding:
@@ -102,6 +111,17 @@ def _fonts() -> Finding:
             "none found, pages will look odd: apt-get install fonts-liberation fonts-noto-color-emoji",
         )
     return "ok", "fonts", "found"
+
+
+def certificate(config: Config) -> Finding:
+    """The one that the gateway would show, and until when it is good."""
+    try:
+        found = tls.configured(config)
+    except ConfigError as error:
+        return "bad", "certificate", str(error)
+    assert found is not None
+    good, words = found.words(datetime.datetime.now(datetime.UTC))
+    return ("ok" if good else "note"), "certificate", f"{config.tls_cert}, {words}"
 
 
 def _disk(directory: Path) -> Finding:

@@ -29,14 +29,21 @@ class Code(Enum):
     NOT_RUNNING = ("not_running", 409)
     FENCED = ("fenced", 409)
     SESSION_ENDED = ("session_ended", 410)
+    REQUEST_TIMEOUT = ("request_timeout", 408)
     BODY_TOO_LARGE = ("body_too_large", 413)
     UNSUPPORTED = ("unsupported", 422)
+    QUOTA_EXCEEDED = ("quota_exceeded", 422)
     SNAPSHOT_UNREADABLE = ("snapshot_unreadable", 422)
     IDEMPOTENCY_MISMATCH = ("idempotency_mismatch", 422)
     TOO_MANY_SESSIONS = ("too_many_sessions", 429)
+    RATE_LIMITED = ("rate_limited", 429)
+    TOO_MANY_FAILURES = ("too_many_failures", 429)
+    TOO_MANY_CONNECTIONS = ("too_many_connections", 429)
+    HEAD_TOO_LARGE = ("head_too_large", 431)
     UPGRADE_REQUIRED = ("upgrade_required", 426)
     INTERNAL = ("internal", 500)
     BAD_GATEWAY = ("browser_unreachable", 502)
+    OVERLOADED = ("overloaded", 503)
     BROWSER_FAILED = ("browser_failed", 503)
     SAVE_FAILED = ("save_failed", 503)
     DRAINING = ("draining", 503)
@@ -61,6 +68,7 @@ class CloseCode(IntEnum):
     EXPIRED = 4001
     TAKEN_OVER = 4002
     CRASHED = 4003
+    ROTATED = 4004
 
 
 @dataclass(frozen=True, slots=True)

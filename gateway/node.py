@@ -12,15 +12,18 @@ from pathlib import Path
 
 import aiohttp
 import structlog
-from aiohttp import web
 
 from browser_pool.binary import Binaries
+from browser_pool.confinement import Wish
 from browser_pool.memory import memory
 from browser_pool.pool import BrowserPool
 from browser_pool.tasks import running
+from browser_pool.users import let_pass
 from gateway.config import Config
-from gateway.records import Limits
+from gateway.egress.process import EgressProcess
+from gateway.records import Limits, Rules
 from gateway.relay.relay import relaying
+from gateway.session.files import Files
 from gateway.session.incarnation import Means
 from gateway.session.janitor import keep_sweeping
 from gateway.session.registry import Registry, open_registry
@@ -29,8 +32,14 @@ from gateway.snapshot.vault import Vault
 from gateway.store.sqlite import open_store
 from gateway.tenancy.access import Access
 from gateway.tenancy.queue import Slots
+from gateway.tenancy.quota import Quotas
+from gateway.tenancy.secret import digest
+from gateway.tenancy.storage import Storage
+from gateway.tenancy.tenants import Tenants
+from gateway.web import tls
 from gateway.web.app import build_app
 from gateway.web.door import Door
+from gateway.web.surface import Surface, listening
 
 log = structlog.get_logger()
 SHUTDOWN = 5.0  # seconds for requests under way once all sessions are over
@@ -52,14 +61,21 @@ class Secrets:
     token: str | None
     key: bytes
     made: bool
+    tenants: Tenants | None = None
 
 
 def prepare(config: Config) -> Secrets:
-    """Make the data directory and read or make its secrets. Raises OSError."""
+    """Make the data directory and read or make its secrets.
+
+    Raises OSError, and ConfigError for a certificate or a tenants file that cannot be used.
+    """
+    tls.configured(config)
+    taken = () if config.token is None else (digest(config.token),)
+    tenants = None if config.tenants_file is None else Tenants(config.tenants_file, taken)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = bytes.fromhex(_kept(config.data_dir / "capability.key", lambda: secrets.token_hex(32)))
-    if config.no_auth or config.token is not None:
-        return Secrets(config.token, key, made=False)
+    if config.no_auth or config.token is not None or tenants is not None:
+        return Secrets(config.token, key, made=False, tenants=tenants)
     return Secrets(_kept(config.data_dir / "token", lambda: secrets.token_urlsafe(24)), key, made=True)
 
 
@@ -86,16 +102,22 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
         park=config.park_after,
         checkpoint=config.checkpoint_interval,
     )
-    access = Access(known.token, known.key)
+    access = Access(known.token, known.key, known.tenants)
+    files = Files(directory / "downloads", config.files_max)
     vault = Vault(directory / "snapshots", Sealer(config.encryption_key), keep=config.snapshot_versions)
     # Browsers launched ahead take memory like any other.
     most = config.max_sessions or max(1, memory().browsers - config.warm)
-    slots = Slots(most, config.queue_length, config.queue_timeout)
+    slots = Slots(most, config.queue_length, config.queue_timeout, access.tenant)
     async with AsyncExitStack() as stack:
         stack.enter_context(_alone(directory))
         await asyncio.to_thread(vault.sweep)
         store = await stack.enter_async_context(open_store(directory / "gateway.sqlite"))
+        if os.geteuid() == 0 and config.confining.wish is not Wish.OFF:
+            await asyncio.to_thread(let_pass, directory)  # browsers' users, to their own
         binaries = Binaries(config.browser)
+        node = Rules(config.egress_allow, config.egress_deny)
+        egress = EgressProcess(node, level=config.log_level, form=config.log_format)
+        await stack.enter_async_context(egress)
         pool = await stack.enter_async_context(
             BrowserPool(
                 directory / "browsers",
@@ -103,31 +125,52 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
                 warm=config.warm,
                 extensions=config.extensions,
                 outlive=config.adopt_timeout,
+                confinement=config.confining,
+                roads=egress,
             )
         )
-        registry = await stack.enter_async_context(
-            open_registry(store, Means(pool, slots, vault), drain_timeout=config.drain_timeout)
-        )
+        _say_what_holds(pool)
+        quotas, storage = Quotas(access.tenant), Storage(store, vault, access.tenant)
+        means = Means(pool, slots, vault, files, egress=egress, quotas=quotas, storage=storage)
+        registry = await stack.enter_async_context(open_registry(store, means, drain_timeout=config.drain_timeout))
+        if known.tenants is not None:
+            await stack.enter_async_context(running(known.tenants.follow(slots.settle), "tenants"))
+        await stack.enter_async_context(running(files.watch(), "files"))
         await stack.enter_async_context(running(keep_sweeping(store, registry, config.retention), "janitor"))
         http = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15), trust_env=False)
         )
         relays = await stack.enter_async_context(relaying())
         door = Door(access, config.external_url, config.allowed_origins)
+        surface = Surface.of(config)
         app = build_app(
-            registry, relays, door, limits, http, store, external_url=config.external_url, max_body=config.max_body
+            registry,
+            relays,
+            door,
+            limits,
+            http,
+            store,
+            external_url=config.external_url,
+            max_body=config.max_body,
+            surface=surface,
         )
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, config.host, config.port, backlog=1024)
         try:
-            await site.start()
+            port = await stack.enter_async_context(listening(config, app, surface, SHUTDOWN))
         except OSError as error:
             raise CannotListen(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
+        await egress.reserve({port})
         # Sessions are put away while requests are still answered: a stop in progress gets its reply.
         stack.push_async_callback(registry.drain, config.drain_timeout)
-        yield registry, _port(runner)
+        yield registry, port
+
+
+def _say_what_holds(pool: BrowserPool) -> None:
+    if pool.confinement.wish is Wish.OFF:
+        log.warning("browsers_not_confined", why="confinement is off: who drives one has the rights of this process")
+        return
+    for measure in pool.held.missing:
+        log.warning("browsers_not_confined", measure=measure.name, why=measure.why)
+    log.info("browsers_confined", by=[measure.name for measure in pool.held.measures if measure.holds])
 
 
 @contextmanager
@@ -139,11 +182,6 @@ def _alone(directory: Path) -> Iterator[None]:
         except BlockingIOError:
             raise DataDirectoryInUse(f"another gateway runs on {directory}: give this one its own --data-dir") from None
         yield
-
-
-def _port(runner: web.AppRunner) -> int:
-    address = runner.addresses[0]
-    return int(address[1])
 
 
 async def serve(config: Config, known: Secrets, ready: Callable[[int], None]) -> None:

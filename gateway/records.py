@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NewType
 
 from browser_pool.spec import LaunchSpec
+from gateway.egress.usage import Usage
 
 SessionId = NewType("SessionId", str)
 
@@ -57,6 +58,35 @@ class Status(StrEnum):
         return self in (Status.STARTING, Status.CONNECTED, Status.DETACHED)
 
 
+class Role(StrEnum):
+    """What a principal may do: everything, its own sessions, or look on."""
+
+    ADMIN = "admin"
+    USER = "user"
+    VIEWER = "viewer"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A customer of the gateway, and the most that it may have; None is what the gateway itself allows.
+
+    `max_sessions` are browsers at once, `queue_length` requests that wait for one, `ttl_max` is in seconds,
+    `snapshot_bytes` what all its snapshots may take on disk. `args` are the flags that its clients may set: `--name`
+    with any value, `--name=value` with that one. `egress_allow` and `egress_deny` are patterns of destinations.
+    """
+
+    name: str
+    role: Role = Role.USER
+    max_sessions: int | None = None
+    queue_length: int | None = None
+    creates_per_minute: int | None = None
+    ttl_max: float | None = None
+    snapshot_bytes: int | None = None
+    egress_allow: tuple[str, ...] = ()
+    egress_deny: tuple[str, ...] = ()
+    args: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A saved context: a session's id and the version of its snapshot."""
@@ -83,6 +113,47 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """Destinations that may and may not be reached, as patterns (`gateway/egress/pattern.py`)."""
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A proxy that a session's requests go through. `scheme` is http, https or socks5.
+
+    `bypass` are patterns of destinations that are reached without it. The password is no part of its text.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    bypass: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Egress:
+    """What a session's browser may reach and how: its own part, beside what node and tenant say.
+
+    `opens`: whoever made it may open addresses that are not public. `rate` is in requests a second to one domain,
+    `connections` how many to one domain at once; None is as many as it likes. `breaker`: stay away for a while from
+    a domain that refuses time and again.
+    """
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    opens: bool = False
+    rate: float | None = None
+    connections: int | None = None
+    breaker: bool = True
+    upstream: Upstream | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionSpec:
     """What was asked for. `keep` is how long the browser waits for a client, `ttl` the session's whole life."""
 
@@ -100,6 +171,7 @@ class SessionSpec:
     checkpoint: float | None = None  # seconds between two savings while it runs, at least; None: none
     dialogs: str = "dismiss"  # or accept: what a page is answered when nobody is there
     identity: Identity | None = None
+    egress: Egress = Egress()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +194,8 @@ class SessionRecord:
 
     While a driver is connected `keeps` is how many seconds the browser will wait once it has gone; while none is,
     `until` is the instant at which the wait is over. `secret` is the SHA-256 of what `reconnect` was given as auth.
-    `failures` counts browsers that crashed, hung or could not be started.
+    `failures` counts browsers that crashed, hung or could not be started. `generation` counts the sets of URLs that
+    were handed out, of which the last is good; 0 is that of a session from before there were any.
     """
 
     id: SessionId
@@ -142,6 +215,8 @@ class SessionRecord:
     parked: bool = False
     secret: str | None = None
     failures: int = 0
+    used: Usage = field(default_factory=Usage)  # of the network, by its browsers that are gone
+    generation: int = 0
 
     def amended(
         self, now: float, *, ttl: float | None, keep: float | None, labels: tuple[tuple[str, str], ...] | None

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import AsyncExitStack, suppress
@@ -84,6 +85,7 @@ async def start_gateway(tmp_path: Path) -> AsyncIterator[Starter]:
     """Gateways of the test's own: each is stopped at the end, and must leave no browser behind."""
     stack = AsyncExitStack()
     with TemporaryDirectory(prefix="gw-") as directory:
+        os.chmod(directory, 0o711)  # as root each browser has a user of its own, who must pass it
         starter = Starter(Path(directory), tmp_path, stack)
         yield starter
         try:
@@ -97,6 +99,7 @@ async def start_gateway(tmp_path: Path) -> AsyncIterator[Starter]:
 def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """One gateway with the default settings for all tests that need no other."""
     with TemporaryDirectory(prefix="gw-") as directory:
+        os.chmod(directory, 0o711)  # as root each browser has a user of its own, who must pass it
         running = start(Path(directory), tmp_path_factory.mktemp("shared"), {})
         yield running
         try:

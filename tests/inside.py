@@ -49,6 +49,7 @@ class Inside:
 async def inside(directory: Path, **settings: str) -> AsyncIterator[Inside]:
     """Serve in this process while the block lasts."""
     usual = {"data_dir": str(directory), "port": "0", "token": TOKEN, "warm": "0", "adopt_timeout": "0"}
+    usual["egress_allow"] = "127.0.0.0/8,::1"  # the test application is on this machine
     config = load({**usual, **settings}, {}, None)
     known: Secrets = prepare(config)
     async with started(config, known) as (registry, port):

@@ -11,10 +11,15 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     "browser_pool",
     "gateway.errors",
+    "gateway.egress.usage",  # part of a session's record
     "gateway.records",
+    "gateway.egress.address",
+    "gateway.egress.pattern",  # settings are checked with it
     "gateway.config",
     "gateway.log",
+    "gateway.audit",
     "gateway.relay",
+    "gateway.egress",
     "gateway.store",
     "gateway.identity",
     "gateway.snapshot",
@@ -33,6 +38,7 @@ WITHOUT_TEST = {
     "gateway/store/base.py",
     "gateway/web/app.py",
     "browser_pool/errors.py",
+    "browser_pool/road.py",
     "browser_pool/spec.py",
 }
 

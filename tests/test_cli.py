@@ -14,6 +14,7 @@ from gateway import __version__
 from gateway.cli import main
 from gateway.records import new_session_id
 from tests.journeys.running import STOP_SECONDS
+from tests.web.certificates import make
 
 Output = pytest.CaptureFixture[str]
 COMMAND = (sys.executable, "-m", "gateway.cli")
@@ -173,6 +174,23 @@ def test_a_given_token_is_neither_printed_nor_kept(tmp_path: Path, monkeypatch: 
         assert "serving" in log
 
 
+def test_with_a_certificate_it_is_https(tmp_path: Path) -> None:
+    crt, key = make(tmp_path)
+    pair = ("--tls-cert", str(crt), "--tls-key", str(key))
+    with serving("--data-dir", str(tmp_path / "data"), *pair) as (_, line):
+        assert re.match(r"listening on https://127\.0\.0\.1:\d+ - connect to wss://127\.0\.0\.1:\d+\?token=", line)
+
+
+def test_a_certificate_that_cannot_be_used_stops_the_start(tmp_path: Path, capsys: Output) -> None:
+    crt, key = make(tmp_path)
+    data = ("serve", "--port", "0", "--data-dir", str(tmp_path / "data"))
+    assert "tls_key: tls_cert and tls_key are wanted both" in refused(capsys, *data, "--tls-cert", str(crt))
+    twice = ("--tls-cert", str(crt), "--tls-key", str(crt))
+    assert f"tls_key: {crt} holds no private key" in refused(capsys, *data, *twice)
+    gone = str(tmp_path / "gone")
+    assert f"tls_cert: {gone} cannot be read" in refused(capsys, *data, "--tls-cert", gone, "--tls-key", str(key))
+
+
 def test_no_auth_on_loopback(tmp_path: Path) -> None:
     with serving("--no-auth", "--data-dir", str(tmp_path / "data")) as (_, line):
         assert line == f"listening on http://127.0.0.1:{port_of(line)}\n"
@@ -199,11 +217,11 @@ def test_a_setting_that_is_not_in_force_is_told(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         done = once(
-            "serve", "--port", str(taken.getsockname()[1]), "--data-dir", str(tmp_path), "--egress-allow", "a.test"
+            "serve", "--port", str(taken.getsockname()[1]), "--data-dir", str(tmp_path), "--redis-url", "redis://a"
         )
     assert done.returncode == 1
     assert '"event": "setting_not_in_force"' in done.stderr
-    assert '"setting": "egress_allow"' in done.stderr
+    assert '"setting": "redis_url"' in done.stderr
 
 
 def test_an_unusable_record_file_is_told_in_words(tmp_path: Path) -> None:

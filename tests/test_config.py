@@ -1,6 +1,7 @@
 import base64
 from collections.abc import Callable
 from dataclasses import fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ TAKEN: dict[str, tuple[str, object]] = {
     "retention": ("1.5h", 5400.0),
     "encryption_key": (f"{KEY}, {OTHER_KEY}", (bytes(range(32)), bytes(32))),
     "confinement": ("off", "off"),
+    "browser_memory": ("1GiB", 1 << 30),
+    "browser_processes": ("64", 64),
+    "browser_disk": ("512MiB", 512 << 20),
     "egress_allow": ("*.example, 10.0.0.0/8,host:443", ("*.example", "10.0.0.0/8", "host:443")),
     "egress_deny": ("", ()),
     "allowed_origins": ("https://a.example", ("https://a.example",)),
@@ -61,6 +65,21 @@ TAKEN: dict[str, tuple[str, object]] = {
     "drain_timeout": ("1s", 1.0),
     "snapshot_store": ("file:/s", "file:/s"),
     "max_body": ("1MiB", 1 << 20),
+    "files_max": ("2GiB", 2 << 30),
+    "max_line": ("2KiB", 2048),
+    "max_head": ("8KiB", 8192),
+    "max_connections": ("100", 100),
+    "max_connections_per_address": ("10", 10),
+    "head_timeout": ("5s", 5.0),
+    "idle_timeout": ("1m", 60.0),
+    "stall_timeout": ("5s", 5.0),
+    "socket_stall_timeout": ("1m", 60.0),
+    "auth_failures": ("0", 0),
+    "trusted_proxies": ("10.0.0.0/8, ::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
+    "tls_cert": ("/a/cert.pem", Path("/a/cert.pem")),
+    "tls_key": ("/a/key.pem", Path("/a/key.pem")),
+    "audit_log": ("-", "-"),
+    "audit_log_size": ("1MiB", 1 << 20),
     "log_format": ("json", "json"),
     "log_level": ("debug", "debug"),
 }
@@ -75,7 +94,12 @@ def test_each_setting_from_each_source(name: str, tmp_path: Path) -> None:
     text, meant = TAKEN[name]
     file = tmp_path / "config.toml"
     file.write_text(f'{name} = "{text}"')
-    for config in (load({name: text}, {}, None), load({}, {f"GATEWAY_{name.upper()}": text}, None), load({}, {}, file)):
+    beside = {"tls_cert": {"tls_key": "/k"}, "tls_key": {"tls_cert": "/c"}}.get(name, {})  # both or neither
+    for config in (
+        load({name: text, **beside}, {}, None),
+        load(beside, {f"GATEWAY_{name.upper()}": text}, None),
+        load(beside, {}, file),
+    ):
         assert getattr(config, name) == meant
 
 
@@ -99,7 +123,9 @@ REFUSED = [
     ("encryption_key", "c2hvcnQ="),
     ("encryption_key", "!"),
     ("confinement", "perhaps"),
-    ("confinement", "required"),
+    ("browser_memory", "1MiB"),
+    ("browser_processes", "3"),
+    ("browser_disk", "1MiB"),
     ("external_url", "gate.example"),
     ("external_url", "ftp://gate.example"),
     ("external_url", "https://gate.example/path"),
@@ -107,6 +133,16 @@ REFUSED = [
     ("external_url", "https://gate.example#part"),
     ("external_url", "https://[::1"),
     ("max_body", "10MB"),
+    ("max_line", "100"),
+    ("max_head", "100"),
+    ("max_connections", "0"),
+    ("max_connections_per_address", "0"),
+    ("head_timeout", "0"),
+    ("idle_timeout", "0"),
+    ("stall_timeout", "0"),
+    ("socket_stall_timeout", "0"),
+    ("trusted_proxies", "10.0.0.1/8"),
+    ("trusted_proxies", "proxy.example"),
     ("log_format", "xml"),
     ("log_level", "loud"),
 ]
@@ -183,6 +219,12 @@ def test_without_credentials_nowhere_else(host: str) -> None:
 def test_a_directory_of_extensions_with_a_comma_is_refused() -> None:
     with pytest.raises(ConfigError, match="extensions: a path without a comma"):
         load({"extensions": "/a,b"}, {}, None)
+
+
+@pytest.mark.parametrize(("given", "missing"), [("tls_cert", "tls_key"), ("tls_key", "tls_cert")])
+def test_a_certificate_without_its_key_is_refused(given: str, missing: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{missing}: .* both, or neither"):
+        load({given: "/a"}, {}, None)
 
 
 def test_what_is_not_in_force_yet_is_told_when_it_was_set() -> None:

@@ -4,15 +4,22 @@ import pytest
 
 from browser_pool import binary
 from gateway.config import load
-from gateway.doctor import examine
+from gateway.doctor import certificate, examine
 from tests.browser_pool.seen import program
+from tests.web.certificates import make
 
 Output = pytest.CaptureFixture[str]
 LOOKED_AT = [
     "chromium",
     "headless shell",
-    "sandbox",
-    "landlock",
+    "confinement files",
+    "confinement tcp",
+    "confinement signals",
+    "confinement sockets",
+    "confinement own_user",
+    "confinement chromium_sandbox",
+    "confinement watchdog",
+    "confinement cgroup",
     "shared memory",
     "fonts",
     "data directory",
@@ -38,6 +45,23 @@ async def test_a_machine_that_works(tmp_path: Path, capsys: Output) -> None:
     assert how == "ok"
     assert "first page after" in words
     assert all(how in ("ok", "note") for how, _ in findings.values())
+
+
+@pytest.mark.parametrize(
+    ("days", "how", "says"), [(30, "ok", "good until"), (3, "note", "2 days"), (-1, "note", "expired on")]
+)
+def test_the_certificate(tmp_path: Path, days: int, how: str, says: str) -> None:
+    crt, key = make(tmp_path, days=days)
+    seen, what, words = certificate(load({"tls_cert": str(crt), "tls_key": str(key)}, {}, None))
+    assert (seen, what) == (how, "certificate")
+    assert says in words
+
+
+def test_a_certificate_that_cannot_be_used(tmp_path: Path) -> None:
+    crt, _ = make(tmp_path)
+    how, _, words = certificate(load({"tls_cert": str(crt), "tls_key": str(crt)}, {}, None))
+    assert how == "bad"
+    assert "tls_key: " in words
 
 
 async def test_a_browser_that_does_not_run(tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,14 @@
 """The composition root: what a gateway makes for itself, and that nothing is left of it."""
 
 import asyncio
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
+from browser_pool import landlock
+from browser_pool.confinement import NotConfined
 from gateway.config import load
 from gateway.node import CannotListen, DataDirectoryInUse, prepare, started
 from tests.inside import ask, inside
@@ -62,3 +65,21 @@ async def test_clients_are_told_when_the_gateway_stops(tmp_path: Path) -> None:
     async with inside(tmp_path) as gateway:
         _, listed = await gateway.call("GET", "/sessions")
         assert [(one["id"], one["status"]) for one in listed["sessions"]] == [(session["id"], "suspended")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's browsers run as that one")
+async def test_as_root_others_may_pass_the_data_directory_and_see_nothing_of_it(tmp_path: Path) -> None:
+    async with inside(tmp_path / "data", audit_log="none"):
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "data").iterdir()}
+        assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o701
+        modes.pop("browsers")  # 0711 only where browsers have users of their own
+        assert {mode & 0o007 for mode in modes.values()} == {0}, modes
+
+
+async def test_required_confinement_that_cannot_be_had_is_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landlock, "abi", lambda: 3)
+    with pytest.raises(NotConfined, match=r"tcp: this kernel's Landlock \(ABI 3\)"):
+        async with inside(tmp_path, confinement="required"):
+            pass

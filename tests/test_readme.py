@@ -44,7 +44,7 @@ async def test_connect_and_reconnect(gateway: Gateway, tmp_path: Path) -> None:
 async def test_save_and_restore(gateway: Gateway, tmp_path: Path) -> None:
     lines = await pasted(block("/restore"), gateway, tmp_path)
     assert (lines[0], lines[-1]) == ("stopped", "stopped")
-    assert '"url": "http://' in "".join(lines[1:-1])
+    assert '"url": "https://example.com/"' in "".join(lines[1:-1])
 
 
 def test_the_two_commands_are_there() -> None:

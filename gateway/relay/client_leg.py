@@ -16,6 +16,7 @@ from gateway.relay.commands import CONCERNS, Answerable, Reject, Rewrite, recogn
 from gateway.relay.encoding import CLOSE, NO_CODE, PING, PONG, encode, encode_close, encode_masked, parse_close
 from gateway.relay.frames import ClientFrames, Command, Control, Segment, Violation
 from gateway.relay.overrides import Override
+from gateway.relay.places import Places
 
 CLOSE_TIMEOUT = 3.0  # seconds for the client to read our Close and answer it
 BOUNDARY_TIMEOUT = 1.0  # seconds for a frame under way to its end, before a Close is said
@@ -26,6 +27,7 @@ class Commands(Protocol):
     """What answers the client's `Gateway.*` commands."""
 
     rewrites: bool  # whether contexts shall outlive this connection
+    places: Places | None  # where the session's files are, if they are to be kept there
 
     def perform(self, command: Answerable, client: "ClientLeg") -> None:
         """Answer with `client.reply`, now or later."""
@@ -252,13 +254,14 @@ class ClientLeg(asyncio.Protocol):
     def _command(self, segment: Command) -> None:
         if self._closing:
             return
-        own = recognise(segment.payload)
+        own = recognise(segment.payload, self._commands.places)
         if isinstance(own, Reject):
             self.reply(refuse(own, own.code, own.message))
         elif isinstance(own, Rewrite):
-            self._forward(encode_masked(own.payload) if self._commands.rewrites else segment.frame)
+            self._forward(encode_masked(own.payload) if own.always or self._commands.rewrites else segment.frame)
         elif own is None or (isinstance(own, Override) and not self._commands.note(own, self)):
-            self._forward(segment.frame)
+            changed = own.payload if own is not None else None
+            self._forward(segment.frame if changed is None else encode_masked(changed))
         elif isinstance(own, Override):
             self._wait(segment)
         else:

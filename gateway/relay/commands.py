@@ -2,7 +2,7 @@
 
 The domain `Gateway` (alias `Browserless`) never reaches Chromium. `Browser.close` has a meaning of its own
 here, and `Target.createBrowserContext` is changed on its way, so that what a client made outlives its socket.
-What it sets for its pages is noted (`overrides.py`).
+What it sets for its pages is noted (`overrides.py`), and files are the session's (`places.py`).
 `relay.py` does what these nouns say; `frames.py` finds the frames that are worth a look.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.relay.overrides import RECORDED, Override
+from gateway.relay.places import SET_DOWNLOADS, SET_FILES, Outside, Places
 
 INVALID_PARAMS = -32602
 NOT_FOUND = -32601
@@ -25,8 +26,8 @@ AUTH_LIMIT = 256  # characters
 # written with JSON escapes does not. It is a convenience of the protocol, not a security boundary.
 CONCERNS = re.compile(
     rb'"(?:Gateway\.|Browser(?:less\.|\.(?:close"|grantP|setPerm|resetPerm|setDown))|Target\.createBrowserContext"'
-    rb'|Emulation\.|Network\.set|Page\.(?:enable"|addScriptTo|removeScriptTo|setBypassCSP|(?:set|clear)[DG]e)'
-    rb"|Security\.setIgnore)"
+    rb'|Emulation\.|Network\.set|Page\.(?:enable"|addScriptTo|removeScriptTo|setBypassCSP|setDown|(?:set|clear)[DG]e)'
+    rb"|Security\.setIgnore|DOM\.setFileI)"
 )
 
 Params = dict[str, Any]
@@ -72,9 +73,10 @@ class CloseBrowser:
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """The command to send to Chromium in place of the client's."""
+    """The command to send to Chromium in place of the client's; `always`: whoever the client is."""
 
     payload: bytes
+    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,10 @@ Answerable = Reconnect | Info | Snapshot | CloseBrowser
 Own = Answerable | Rewrite | Reject | Override
 
 
-def recognise(payload: bytes) -> Own | None:
+def recognise(payload: bytes, places: Places | None = None) -> Own | None:
     """What a client's message asks of the gateway; None passes it on to Chromium as it is.
+
+    `places` are where the session's files are; None leaves commands that name files alone.
 
     A message that is not a well-formed command is Chromium's to refuse, in its own words.
     """
@@ -119,6 +123,17 @@ def recognise(payload: bytes) -> Own | None:
         return None
     if method == "Browser.close":
         return CloseBrowser(number, session)
+    if places is not None and method in SET_DOWNLOADS and (own := places.downloading(params)) is not None:
+        message, params = message | {"params": own}, own
+        if method not in RECORDED:
+            return Rewrite(_dump(message), always=True)
+        return Override(session, method, params, len(payload), _dump(message))
+    if places is not None and method == SET_FILES:
+        try:
+            own = places.uploading(params)
+        except Outside as outside:
+            return Reject(number, session, REFUSED, str(outside))
+        return None if own is None else Rewrite(_dump(message | {"params": own}), always=True)
     if method in RECORDED:
         return Override(session, method, params, len(payload))
     if method == "Target.createBrowserContext" and params.get("disposeOnDetach") is True:

@@ -31,12 +31,16 @@ _OWN_SCRIPTS = ("__playwright__binding__", "function addPageBinding(type, name, 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A command that sets something, on its way to Chromium; `size` of its message in bytes."""
+    """A command that sets something, on its way to Chromium; `size` of its message in bytes.
+
+    `payload` is what is sent in place of the client's message, if anything is.
+    """
 
     session: str | None
     method: str
     params: Params
     size: int = 0
+    payload: bytes | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from gateway.relay.browser_leg import BrowserLeg
 from gateway.relay.client_leg import ClientLeg
 from gateway.relay.commands import REFUSED, Answerable, CloseBrowser, Info, Reconnect, Snapshot, answer, refuse
 from gateway.relay.overrides import Override
+from gateway.session.files import places_of
 from gateway.session.life import Role
 from gateway.session.seat import Seat
 from gateway.session.session import Session
@@ -32,6 +33,7 @@ class SessionCommands:
     ) -> None:
         # A driver's contexts shall outlive its connection; a debugging client's end with it, as it expects.
         self.rewrites = seat.role is Role.DRIVER
+        self.places = None if session.browser is None else places_of(session.browser.directory)
         self._session = session
         self._seat = seat
         self._limits = limits

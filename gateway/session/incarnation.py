@@ -17,9 +17,14 @@ from browser_pool.extensions import ExtensionRefused
 from browser_pool.pool import BrowserPool
 from browser_pool.spec import Mode
 from browser_pool.tasks import running
+from gateway.egress.pattern import BadPattern
+from gateway.egress.process import EgressDown, EgressProcess
+from gateway.egress.terms import Terms
+from gateway.egress.usage import Usage
 from gateway.errors import Code, GatewayError
 from gateway.identity.keeper import keeping
-from gateway.records import SessionId, SessionRecord, Source
+from gateway.records import Rules, SessionId, SessionRecord, SessionSpec, Source
+from gateway.session.files import Files
 from gateway.session.life import Cause
 from gateway.session.precedence import Precedence
 from gateway.session.source import readable
@@ -28,6 +33,8 @@ from gateway.snapshot.restore import Pages, restoring
 from gateway.snapshot.settle import written
 from gateway.snapshot.vault import SnapshotInfo, Vault
 from gateway.tenancy.queue import Slots
+from gateway.tenancy.quota import Quotas
+from gateway.tenancy.storage import Storage
 
 log = structlog.get_logger()
 GIVE_WAY = 1.0  # seconds that pages wait for other sessions to be made
@@ -40,7 +47,48 @@ class Means:
     pool: BrowserPool
     slots: Slots
     vault: Vault
+    files: Files
     precedence: Precedence = field(default_factory=Precedence)
+    egress: EgressProcess = field(default_factory=EgressProcess)
+    quotas: Quotas = field(default_factory=Quotas)
+    storage: Storage | None = None
+
+    async def lead(self, browser: Browser, spec: SessionSpec) -> None:
+        """From now on the browser's road leads where the session may go; until then it leads nowhere."""
+        if browser.road is None:
+            return
+        tenant = self.quotas.tenant_of(spec.tenant)
+        terms = Terms(Rules(tenant.egress_allow, tenant.egress_deny), spec.egress)
+        try:
+            await self.egress.assign(browser.road.port, terms)
+        except (EgressDown, BadPattern) as error:
+            raise GatewayError(Code.BROWSER_FAILED, f"the browser's way to the network: {error}") from error
+
+    async def used(self, browser: Browser) -> Usage:
+        """What the browser has used of the network."""
+        return Usage() if browser.road is None else await self.egress.usage(browser.road.port)
+
+    async def save(
+        self,
+        record: SessionRecord,
+        document: ContextDocument,
+        *,
+        profile: Path | None,
+        kind: str,
+        reason: str,
+        fence: int,
+        checkpoint: bool = False,
+    ) -> SnapshotInfo:
+        """As `Vault.save`, within what the tenant's snapshots may take. Raises QUOTA_EXCEEDED, too."""
+        tenant = record.spec.tenant
+        if self.storage is not None:
+            await self.storage.make_room(tenant)
+        info = await self.vault.save(
+            record.id, document, profile=profile, kind=kind, reason=reason, checkpoint=checkpoint, fence=fence
+        )
+        if self.storage is not None:
+            await self.storage.changed(tenant, record.id)
+        return info
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +128,7 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Incar
         return rest
 
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(means.slots.taken())
+        await stack.enter_async_context(means.slots.taken(record.spec.tenant, again=record.incarnation > 1))
         ready = stack.enter_context(means.precedence.preparing())
         pages = None
         try:
@@ -88,6 +136,9 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Incar
                 await means.vault.claim(record.id, record.incarnation)
             lease = means.pool.lease(launch, fill=unpack if profiled else None, owner=record.id)
             browser = await stack.enter_async_context(lease)
+            await means.lead(browser, record.spec)
+            first = record.incarnation <= 1
+            await stack.enter_async_context(means.files.within(record.id, browser, first=first))
             await stack.enter_async_context(keeping(browser.devtools, record.spec.identity))
             if document is not None:
                 tell = partial(_tell, record.id)
@@ -130,9 +181,11 @@ async def adopted(record: SessionRecord, means: Means) -> AsyncIterator[Incarnat
     Raises GatewayError when it does not answer; what it had written by then can be `salvaged`.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(means.slots.kept())
+        stack.enter_context(means.slots.kept(record.spec.tenant))
         try:
             browser = await stack.enter_async_context(means.pool.adopted(record.id))
+            await means.lead(browser, record.spec)
+            await stack.enter_async_context(means.files.within(record.id, browser, first=True))
             await stack.enter_async_context(keeping(browser.devtools, record.spec.identity))
         except (BrowserFailed, DevToolsError, DevToolsGone) as error:
             raise GatewayError(Code.BROWSER_FAILED, str(error)) from error
@@ -158,9 +211,10 @@ async def salvaged(record: SessionRecord, means: Means) -> SnapshotInfo:
     """Save the profile that the session's browser left when it ended with an earlier process of ours."""
     kind = record.spec.launch.mode.kind
     async with means.pool.salvaged(record.id) as directory:
+        await means.files.collect(record.id, directory)
         document = await _remembered(record, None, means)
-        return await means.vault.save(
-            record.id,
+        return await means.save(
+            record,
             document,
             profile=directory.profile,
             kind=kind,
@@ -192,14 +246,14 @@ async def saved(
     document = await _remembered(record, browser.pages.values(), means) if last is None else last
     reason, fence = cause.word, record.incarnation
     try:
-        return await means.vault.save(record.id, document, profile=profile, kind=kind, reason=reason, fence=fence)
+        return await means.save(record, document, profile=profile, kind=kind, reason=reason, fence=fence)
     except GatewayError as error:
         if last is None or error.code is not Code.SAVE_FAILED:
             raise
         # A full disk: the profile itself takes the room, and the document alone is small and has the login.
         log.warning("profile_not_saved", session=record.id, error=error.message)
         await asyncio.to_thread(shutil.rmtree, profile, ignore_errors=True)
-    return await means.vault.save(record.id, last, profile=None, kind=kind, reason=reason, fence=fence)
+    return await means.save(record, last, profile=None, kind=kind, reason=reason, fence=fence)
 
 
 async def _remembered(record: SessionRecord, urls: Iterable[str] | None, means: Means) -> ContextDocument:
@@ -238,8 +292,8 @@ async def snapshot(
 ) -> SnapshotInfo:
     """Save what was captured of a browser that goes on running. Raises GatewayError."""
     kind, fence = record.spec.launch.mode.kind, record.incarnation
-    return await means.vault.save(
-        record.id, document, profile=None, kind=kind, reason=reason, checkpoint=checkpoint, fence=fence
+    return await means.save(
+        record, document, profile=None, kind=kind, reason=reason, checkpoint=checkpoint, fence=fence
     )
 
 
@@ -250,4 +304,23 @@ async def _open(devtools: DevTools, url: str) -> None:
     async with devtools.attached(page) as session:
         # Answered once the navigation is committed or has failed: a slow server shall not fail the create.
         with suppress(DevToolsGone):
-            await devtools.send("Page.navigate", {"url": url}, session=session, timeout=3)
+            failed = "errorText" in await devtools.send("Page.navigate", {"url": url}, session=session, timeout=3)
+            if failed:
+                await _shown(devtools, session)
+
+
+async def _shown(devtools: DevTools, session: str) -> None:
+    """Return once the tab is at its page that says why the other could not be loaded: a moment after the reply.
+
+    No event tells of it in the tab's history, from which the tab is saved.
+    """
+    try:
+        async with asyncio.timeout(1):
+            while True:
+                with suppress(DevToolsError):  # in the moment between two pages there is none to ask
+                    history = await devtools.send("Page.getNavigationHistory", session=session)
+                    if history["entries"][history["currentIndex"]]["url"] not in ("", "about:blank"):
+                        return
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        pass  # a URL that no page can be at

@@ -7,6 +7,7 @@ import structlog
 
 from gateway.errors import GatewayError
 from gateway.records import Kind, SessionId
+from gateway.session.files import Files
 from gateway.session.registry import Registry
 from gateway.snapshot.folder import instant
 from gateway.snapshot.vault import Vault
@@ -50,6 +51,16 @@ async def sweep_snapshots(store: Store, vault: Vault, retention: float, now: flo
     return done
 
 
+async def sweep_files(store: Store, files: Files) -> int:
+    """Erase files of sessions that the store does not know; returns how many sessions that were."""
+    done = 0
+    for session in await files.sessions():
+        if await store.get(session) is None:
+            await files.erase(session)
+            done += 1
+    return done
+
+
 async def keep_sweeping(store: Store, registry: Registry, retention: float) -> None:
     """Sweep every half minute, snapshots every hour. A store that is away for a time is tried again."""
     looked = -SNAPSHOTS_EVERY
@@ -61,6 +72,8 @@ async def keep_sweeping(store: Store, registry: Registry, retention: float) -> N
                 looked = time.monotonic()
                 if done := await sweep_snapshots(store, registry.means.vault, retention, time.time()):
                     log.info("snapshots_swept", count=done)
+                if done := await sweep_files(store, registry.means.files):
+                    log.info("files_swept", count=done)
         except (GatewayError, OSError) as error:
             log.warning("sweep_failed", error=str(error))
         await asyncio.sleep(PERIOD)

@@ -39,13 +39,21 @@ class Registry:
     # --- create ---
 
     async def create(
-        self, spec: SessionSpec, context: ContextDocument | None = None, session: SessionId | None = None
+        self,
+        spec: SessionSpec,
+        context: ContextDocument | None = None,
+        session: SessionId | None = None,
+        *,
+        admitted: bool = False,
     ) -> Session:
         """A new session whose browser is being launched. `context` is put into it before anyone connects.
 
-        One with a name begins with the context that was last saved under that name, unless it is given another.
+        Unless it was `admitted` already, it is held to what its tenant may ask for (`Quotas.admit`). One with a name
+        begins with the context that was last saved under that name, unless it is given another.
         """
         self._refuse_while_draining()
+        if not admitted:
+            spec = self.means.quotas.admit(spec, time.monotonic())
         if spec.name is None:
             return await self._create(spec, context, session)
         async with self._naming:
@@ -57,19 +65,25 @@ class Registry:
 
     async def _create(self, spec: SessionSpec, context: ContextDocument | None, session: SessionId | None) -> Session:
         now = time.time()
-        record = SessionRecord(session or new_session_id(), spec, Status.STARTING, now, now + spec.ttl)
+        number = session or new_session_id()
+        record = SessionRecord(number, spec, Status.STARTING, now, now + spec.ttl, generation=1)
         if context is not None:
             kind = spec.launch.mode.kind
-            info = await self.means.vault.save(record.id, context, profile=None, kind=kind, reason="given", fence=0)
+            info = await self.means.save(record, context, profile=None, kind=kind, reason="given", fence=0)
             record = replace(record, snapshot=info.version, snapshot_at=info.created_at)
         await self._store.insert(record)
         return self._start(record)
 
     async def created(
-        self, spec: SessionSpec, context: ContextDocument | None = None, number: SessionId | None = None
+        self,
+        spec: SessionSpec,
+        context: ContextDocument | None = None,
+        number: SessionId | None = None,
+        *,
+        admitted: bool = False,
     ) -> Session:
         """The same, returned once its browser has answered. A session that did not get that far leaves no trace."""
-        session = await self.create(spec, context, number)
+        session = await self.create(spec, context, number, admitted=admitted)
         try:
             with self.means.precedence.preparing():  # until who waits for it is answered, which is next
                 await session.ready.wait()
@@ -85,10 +99,11 @@ class Registry:
     async def forked(self, spec: SessionSpec, count: int) -> list[Session]:
         """`count` sessions of one spec, all of them or none."""
         made: list[Session] = []
+        spec = self.means.quotas.admit(spec, time.monotonic(), count)
         async with AsyncExitStack() as undo:
 
             async def one() -> None:
-                session = await self.created(spec)
+                session = await self.created(spec, admitted=True)
                 undo.push_async_callback(self._undo, session)
                 made.append(session)
 
@@ -150,15 +165,14 @@ class Registry:
         return next((record for record in found if not record.status.ended), None)
 
     async def find(self, principal: Principal, session: SessionId) -> SessionRecord:
-        """The record; SESSION_NOT_FOUND (404) also for another tenant's."""
+        """The record; SESSION_NOT_FOUND (404) also for another tenant's, UNAUTHORIZED (401) for a URL's old secret."""
         live = self._live.get(session)
         record = live.record if live is not None else await self._store.get(session)
-        if (
-            record is None
-            or record.spec.tenant != principal.tenant
-            or (principal.session is not None and principal.session != session)
-        ):
+        if record is None or not principal.sees(record.spec.tenant, session):
+            if live is not None:
+                await self._store.get(session)  # the answer shall not come sooner than for one that is not there
             raise GatewayError(Code.SESSION_NOT_FOUND, f"there is no session {session}")
+        principal.require_current(record.generation)
         return record.settled(time.time())
 
     async def session(self, principal: Principal, session: SessionId) -> Session:
@@ -185,14 +199,17 @@ class Registry:
         raise refusal(Code.NOT_RUNNING)
 
     def running(self, principal: Principal) -> list[Session]:
-        """Sessions of the principal that hold a browser, oldest first."""
-        return [
+        """The principal's own sessions that hold a browser, oldest first. UNAUTHORIZED (401) for a URL's old secret."""
+        found = [
             session
             for session in self._live.values()
             if session.browser is not None
-            and session.record.spec.tenant == principal.tenant
-            and principal.session in (None, session.record.id)
+            and principal.sees(session.record.spec.tenant, session.record.id)
+            and (principal.session is not None or session.record.spec.tenant == principal.tenant)
         ]
+        for session in found:
+            principal.require_current(session.record.generation)
+        return found
 
     def live(self, session: SessionId) -> Session | None:
         """The session if it runs; for whoever checks the credential against what the session itself asks."""
@@ -246,11 +263,26 @@ class Registry:
         await self._store.update(record)
         return record
 
+    async def rotate(self, principal: Principal, session: SessionId, *, disconnect: bool) -> SessionRecord:
+        """From now on only URLs that are made of what this returns are good; `disconnect` ends all connections, too."""
+        await self.find(principal, session)
+        async with self._waking:
+            record = await self.find(principal, session)  # of two at once the second brings an old secret
+            if (live := self._live.get(session)) is not None:
+                return await live.rotate(disconnect=disconnect)
+            record = replace(record, generation=record.generation + 1)
+            await self._store.update(record)
+            return record
+
     async def stop(self, principal: Principal, session: SessionId, *, force: bool, purge: bool) -> SessionRecord:
         """End it; returns once its context is on disk and its browser is gone. Repeating it is harmless."""
         await self.find(principal, session)
         if (live := self._live.get(session)) is not None:
-            await live.stop(force=force)
+            try:
+                await live.stop(force=force)
+            except GatewayError as error:
+                if not purge or error.code is not Code.QUOTA_EXCEEDED:  # what is to be erased need not be saved
+                    raise
         async with self._waking:
             record = await self.find(principal, session)
             if record.status is not Status.STOPPED and session not in self._live:
@@ -260,6 +292,9 @@ class Registry:
                 await self._store.update(record)
             if purge:
                 await self.means.vault.erase(session)
+                await self.means.files.erase(session)
+                if self.means.storage is not None:
+                    await self.means.storage.changed(record.spec.tenant, session)
                 record = replace(record, snapshot=None, snapshot_at=None)
                 await self._store.update(record)
         return record
@@ -267,6 +302,7 @@ class Registry:
     async def forget(self, session: SessionId) -> None:
         """Erase an ended session, what it saved included."""
         await self.means.vault.erase(session)
+        await self.means.files.erase(session)
         await self._store.delete(session)
 
     async def hand_over(self, timeout: float) -> int:

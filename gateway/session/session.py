@@ -31,6 +31,7 @@ from gateway.snapshot.vault import SnapshotInfo
 from gateway.store.base import Fenced, Store
 from gateway.tenancy.secret import digest
 
+REMEMBERED = 20  # domains, and refusals, of browsers that are gone
 RETRY = 1.0  # seconds until a record that could not be written is tried again
 LONGEST_WAIT = 3600.0  # seconds; an early Tick changes nothing
 
@@ -113,7 +114,7 @@ class Session:
     async def stop(self, *, force: bool) -> None:
         """End it; returns when its context is on disk and its browser is gone. Raises GatewayError."""
         await self._desk.stop(force)
-        if self.failure is not None and self.failure.code is Code.SAVE_FAILED:
+        if self.failure is not None and self.failure.code in (Code.SAVE_FAILED, Code.QUOTA_EXCEEDED):
             raise self.failure
 
     def linger(self, seat: SeatId, keep: float, auth: str | None) -> float:
@@ -150,6 +151,7 @@ class Session:
             raise refusal(Code.NOT_RUNNING)
         self._inbox.put_nowait(life.Use())
         async with held.parking.used():
+            await held.shown.wait()  # what is asked of its pages is meant of those that were restored
             yield held
 
     async def parted(self) -> None:
@@ -187,6 +189,21 @@ class Session:
         self.record = self.record.amended(time.time(), ttl=ttl, keep=keep, labels=labels)
         self._inbox.put_nowait(life.Renew())
         await self._store.update(self.record)
+
+    async def rotate(self, *, disconnect: bool) -> SessionRecord:
+        """Make all URLs that were handed out worthless; the record with which new ones are made. Raises GatewayError.
+
+        Where it cannot be written the old ones stay good: whoever asks has no new ones.
+        """
+        generation = self.record.generation + 1
+        await self._store.update(replace(self.record, generation=generation))
+        self.record = replace(self.record, generation=generation)
+        self._inbox.put_nowait(life.Tick())  # what was written meanwhile is written again
+        if self.over.is_set():  # by nobody else, where it has just ended
+            await self._store.update(self.record)
+        if disconnect:
+            self.put_off(CloseCode.ROTATED, "the session's URLs were rotated")
+        return self.record
 
     # --- the task ---
 
@@ -310,6 +327,8 @@ class Session:
             async with source(self.record, self._means) as made:
                 browser = made.browser
                 save, last = await self._tended(made, release)
+                used = await self._means.used(browser)
+                self.record = replace(self.record, used=self.record.used.plus(used, most=REMEMBERED))
                 cause = self._state.cause if isinstance(self._state, life.Suspending | life.Stopping) else Cause.STOPPED
                 if save is not Save.NOTHING:
                     info = await saved(self.record, browser, last, cause, self._means)
@@ -322,9 +341,7 @@ class Session:
             self._held, self._launched = None, False
             self._inbox.put_nowait(outcome)
 
-    async def _tended(
-        self, made: Incarnation, release: "asyncio.Future[Save]"
-    ) -> tuple[Save, ContextDocument | None]:
+    async def _tended(self, made: Incarnation, release: "asyncio.Future[Save]") -> tuple[Save, ContextDocument | None]:
         """Hold, park and save the browser now and then, until it is to be released; its context then, if it tells."""
         browser = made.browser
         async with held(made, self.record.spec, self._checkpoint) as self._held:

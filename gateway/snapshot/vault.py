@@ -125,6 +125,13 @@ class Vault:
         """Remove all that was saved of a session, its fence too; nothing saved is no error. Raises OSError."""
         await self._alone(session_id, self._erase)
 
+    async def drop(self, session_id: str, version: int) -> bool:
+        """Remove one version, unless it is the newest or the newest that can be read; whether it is gone.
+
+        Raises GatewayError SAVE_FAILED.
+        """
+        return await self._alone(session_id, lambda folder: self._drop(folder, version))
+
     async def expire(self, now: float, max_age: float) -> int:
         """Remove versions older than `max_age` seconds at `now`, but the newest of each session; how many.
 
@@ -295,6 +302,24 @@ class Vault:
             self._damaged.pop(damaged, None)
         for doubtful in [mark for mark in tuple(self._doubtful) if mark[0] == folder.session_id]:
             self._doubtful.discard(doubtful)
+
+    def _drop(self, folder: SessionFolder, version: int) -> bool:
+        try:
+            with folder.locked() as there:
+                versions = folder.versions()
+                if not there or version not in versions[:-1]:
+                    return False
+                try:
+                    if self._usable(folder)[0].version == version:
+                        return False
+                except GatewayError:
+                    return False  # none can be read: with another key perhaps this one can
+                folder.drop(version)
+                folder.tidy()
+                return True
+        except OSError as error:
+            why = f"snapshot {folder.name(version)} cannot be removed: {error.strerror or error}"
+            raise GatewayError(Code.SAVE_FAILED, why) from error
 
     def _expire(self, since: str) -> int:
         def expired(folder: SessionFolder) -> int:

@@ -9,13 +9,19 @@ from gateway.records import Limits
 from gateway.relay.relay import Relays
 from gateway.session.registry import Registry
 from gateway.store.base import Store
+from gateway.web.audited import audited
 from gateway.web.connect import Connect
+from gateway.web.connection import watched
 from gateway.web.discovery import Discovery
 from gateway.web.door import Door
+from gateway.web.files import SessionFiles
+from gateway.web.forwarded import believed
+from gateway.web.headers import framed_policy, page_policy
 from gateway.web.health import Health
 from gateway.web.identities import Identities
-from gateway.web.middleware import middleware
+from gateway.web.middleware import dressing, middleware
 from gateway.web.sessions import Sessions
+from gateway.web.surface import Surface
 
 STATIC = Path(__file__).parent / "static"
 # They need no credential, or look at it themselves: a websocket's may be the secret given to `reconnect`.
@@ -35,25 +41,36 @@ def build_app(
     *,
     external_url: str | None,
     max_body: int,
+    surface: Surface,
 ) -> web.Application:
     """The application over one registry and its store. `http` talks to the browsers; `max_body` in bytes."""
+    welcome = (STATIC / "index.html").read_text()
     identities = Identities(store)
     sessions = Sessions(registry, door.access, limits, external_url, identities.named)
     connect = Connect(registry, relays, door, limits, external_url)
     discovery = Discovery(registry, door.access, limits, external_url, http)
+    files = SessionFiles(registry)
     health = Health(registry)
 
     async def home(request: web.Request) -> web.StreamResponse:
         """A websocket, or a person with a browser."""
         if request.headers.get("Upgrade"):
             return await connect.standard(request)
-        return web.FileResponse(STATIC / "index.html")
+        return web.Response(text=welcome, content_type="text/html")
 
     async def icon(request: web.Request) -> web.Response:
         """Browsers ask for one by themselves; there is none."""
         return web.Response(status=204)
 
-    app = web.Application(middlewares=[middleware(door, PUBLIC)], client_max_size=max_body)
+    around = [believed(surface.proxies), watched, middleware(door, PUBLIC, surface.throttle)]
+    if surface.audit is not None:
+        around.insert(2, audited(surface.audit, door, registry))
+    app = web.Application(middlewares=around, client_max_size=max_body)
+    policies = {
+        "/": page_policy(welcome),
+        "/session/{key}/devtools/{path}": framed_policy(surface.allowed_origins),
+    }
+    app.on_response_prepare.append(dressing(policies, surface.certificate is not None))
     app.router.add_get("/", home, name="home", allow_head=False)
     for name in ("chromium", "chrome"):
         app.router.add_get(f"/{name}", connect.standard, name=name, allow_head=False)
@@ -66,11 +83,16 @@ def build_app(
     app.router.add_get(f"/session/{KEY}", sessions.show)
     app.router.add_patch(f"/session/{KEY}", sessions.amend)
     app.router.add_delete(f"/session/{KEY}", sessions.stop)
+    app.router.add_post(f"/session/{KEY}/rotate", sessions.rotate)
     app.router.add_post(f"/session/{KEY}/restore", sessions.restore)
     app.router.add_post(f"/session/{KEY}/fork", sessions.fork)
     app.router.add_post(f"/session/{KEY}/snapshot", sessions.snapshot)
     app.router.add_get(f"/session/{KEY}/snapshots", sessions.snapshots)
     app.router.add_get(f"/session/{KEY}/context", sessions.context)
+    app.router.add_get(f"/session/{KEY}/files", files.page)
+    app.router.add_post(f"/session/{KEY}/files", files.add)
+    app.router.add_get(f"/session/{KEY}/files/{{name:[^/]+}}", files.fetch)
+    app.router.add_delete(f"/session/{KEY}/files/{{name:[^/]+}}", files.delete)
 
     app.router.add_post("/identities", identities.create)
     app.router.add_get("/identities", identities.page)

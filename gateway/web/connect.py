@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import json
 import time
@@ -16,18 +15,20 @@ from aiohttp import web
 from browser_pool.spec import LaunchSpec
 from gateway.errors import Code, GatewayError
 from gateway.identity.launch import launch as dressed
-from gateway.records import Kind, Limits, SessionSpec
+from gateway.records import Egress, Kind, Limits, SessionSpec
+from gateway.records import Role as TenantRole
 from gateway.relay.browser_leg import BrowserUnreachable, dial
 from gateway.relay.relay import Relays
 from gateway.session.commands import SessionCommands
 from gateway.session.drops import Drops
-from gateway.session.life import Role
+from gateway.session.life import Attached, Role
 from gateway.session.registry import Registry
 from gateway.session.session import Session
 from gateway.tenancy.access import Access, Principal
 from gateway.tenancy.capability import Scope
 from gateway.tenancy.secret import digest, same
-from gateway.web.door import PRINCIPAL, Door, credential
+from gateway.web import network
+from gateway.web.door import PRINCIPAL, SEATED, Door, credential
 from gateway.web.links import links_of
 from gateway.web.sessions import check_query, session_id, switch
 from gateway.web.shapes import LaunchBody, checked_flags, launch_identity, mode_of, read, seconds
@@ -60,7 +61,9 @@ class Connect:
             check_query(request, frozenset({"sessionId", "takeover"}))
             return await self._join(request, accept, principal, request.query["sessionId"])
         principal.require_create()
-        session = await self._registry.create(standard_spec(request, principal.tenant, self._limits))
+        limits = self._registry.means.quotas.limits(principal.tenant, self._limits)
+        admin = principal.role is TenantRole.ADMIN
+        session = await self._registry.create(standard_spec(request, principal.tenant, limits, admin=admin))
         return await self._sit(request, accept, session, Role.DRIVER)
 
     async def api(self, request: web.Request) -> web.StreamResponse:
@@ -80,7 +83,11 @@ class Connect:
         takeover = switch(request, "takeover")
         if kept is not None and (wanted := kept.record.secret) is not None:
             # With `auth` nothing else opens it, neither the capability in the path nor the tenant's token.
+            if "." in key:  # nor does the secret, at a URL that was rotated
+                await self._registry.find(self._access.principal(key, time.time()), number)
             if given is None or not same(digest(given), wanted):
+                if "." not in key:  # to others it is not there
+                    await self._registry.find(self._door.principal(request), number)
                 raise GatewayError(Code.UNAUTHORIZED, "this browser wants the secret that reconnect was given as auth")
             return await self._sit(request, accept, kept, Role.DRIVER, takeover=takeover)
         reachable = kept is not None and kept.reachable
@@ -154,6 +161,7 @@ class Connect:
     ) -> web.StreamResponse:
         """Take a seat, connect to Chromium at `path` (None: its browser endpoint), and begin to relay."""
         number = session.record.id
+        request[SEATED] = number, takeover and isinstance(session.state, Attached)
         with structlog.contextvars.bound_contextvars(session=number, role=role.value):
             async with AsyncExitStack() as held:
                 seat = await held.enter_async_context(session.attach(role, takeover=takeover))
@@ -166,7 +174,7 @@ class Connect:
                     raise GatewayError(Code.BAD_GATEWAY, str(error)) from error
                 links = links_of(request, self._access, self._external_url)
                 start = self._relays.start
-                commands = SessionCommands(session, seat, self._limits, lambda: links.reconnect(number), start)
+                commands = SessionCommands(session, seat, self._limits, lambda: links.reconnect(session.record), start)
                 held.enter_context(self._drops.watched(session, seat, leg))
                 log.info("client_connected")
                 self._relays.begin(request, accept, leg, commands, evicted=seat.evicted, leave=seat.leave, held=held)
@@ -184,15 +192,15 @@ def upgrade(request: web.Request) -> str:
     key = headers.get("Sec-WebSocket-Key", "")
     try:
         nonce = base64.b64decode(key, validate=True)
-    except binascii.Error:
+    except ValueError:  # no base64, or no ASCII
         nonce = b""
     if len(nonce) != 16:
         raise GatewayError(Code.BAD_REQUEST, "Sec-WebSocket-Key: base64 of 16 bytes is wanted")
     return base64.b64encode(hashlib.sha1(key.encode() + GUID, usedforsecurity=False).digest()).decode()
 
 
-def standard_spec(request: web.Request, tenant: str, limits: Limits) -> SessionSpec:
-    """What a websocket's query asks for; raises GatewayError naming what is wrong."""
+def standard_spec(request: web.Request, tenant: str, limits: Limits, *, admin: bool = False) -> SessionSpec:
+    """What a websocket's query asks for, `admin` or not; raises GatewayError naming what is wrong."""
     query = request.query
     check_query(request, STANDARD_QUERY | {name for name in query if name.startswith("--")})
     body = read(LaunchBody, launch_json(query.get("launch")), "launch")
@@ -205,10 +213,14 @@ def standard_spec(request: web.Request, tenant: str, limits: Limits) -> SessionS
         raise GatewayError(Code.UNSUPPORTED, "blockAds: this gateway does not block ads yet")
     flags = [name if value == "" else f"{name}={value}" for name, value in query.items() if name.startswith("--")]
     identity = launch_identity(body)
+    args, server, bypass = network.parted(list(checked_flags([*body.args, *flags])))
+    if "proxyServer" in query:
+        through = network.upstream(query["proxyServer"], bypass, field="proxyServer")
+    else:
+        through = network.upstream(server, bypass, field=f"flag {network.SERVER}", code=Code.FLAG_REFUSED)
     launch = LaunchSpec(
         mode=mode_of(body.headless),
-        args=checked_flags([*body.args, *flags]),
-        proxy_server=query.get("proxyServer"),
+        args=tuple(args),
         stealth=body.stealth or switch(request, "stealth"),
     )
     if body.accept_insecure_certs or body.ignore_https_errors:
@@ -226,6 +238,7 @@ def standard_spec(request: web.Request, tenant: str, limits: Limits) -> SessionS
         labels=(("trackingId", tracking[:256]),) if tracking else (),
         identity=identity,
         park=limits.park,
+        egress=Egress(opens=admin, upstream=through),
     )
 
 
@@ -238,7 +251,7 @@ def launch_json(text: str | None) -> Any:
             # Some clients use the URL's alphabet, some leave the padding out, and a + may have become a space.
             plain = text.replace("-", "+").replace("_", "/").replace(" ", "+").rstrip("=")
             text = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise GatewayError(Code.BAD_REQUEST, "launch: neither JSON nor base64 of JSON") from None
     try:
         return json.loads(text)

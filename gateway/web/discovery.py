@@ -48,8 +48,8 @@ class Discovery:
         facts = json.loads(await self._fact("version"))
         links = self._links(request)
         if principal.session is not None:
-            await self._registry.find(principal, principal.session)
-            facts["webSocketDebuggerUrl"] = links.drive(principal.session)
+            record = await self._registry.find(principal, principal.session)
+            facts["webSocketDebuggerUrl"] = links.drive(record)
         else:
             facts["webSocketDebuggerUrl"] = links.open(principal.tenant, time.time())
         return _shown(facts)
@@ -82,12 +82,12 @@ class Discovery:
         if running:
             return await self._new(request, running[0])
         principal.require_tenant()
-        limits = self._limits
+        limits = self._registry.means.quotas.limits(principal.tenant, self._limits)
         spec = SessionSpec(
             principal.tenant,
             Kind.API,
             LaunchSpec(),
-            limits.ttl,
+            min(limits.ttl, limits.ttl_max),
             limits.keep,
             persist=True,
             park=limits.park,
@@ -110,7 +110,7 @@ class Discovery:
         session = await self._session(request)
         facts = json.loads(await self._ask(session, "/json/version"))
         guid = urlsplit(facts["webSocketDebuggerUrl"]).path.rpartition("/")[2]
-        facts["webSocketDebuggerUrl"] = self._links(request).devtools_socket(session.record.id, f"browser/{guid}")
+        facts["webSocketDebuggerUrl"] = self._links(request).devtools_socket(session.record, f"browser/{guid}")
         return _shown(facts)
 
     async def session_targets(self, request: web.Request) -> web.Response:
@@ -147,12 +147,12 @@ class Discovery:
         if path.endswith(".html") and ("." not in key or not has_target):
             if has_target:
                 query = "&".join(part for part in request.query_string.split("&") if not _is_credential(part))
-                return _redirect(f"{links.devtools_page(session.record.id, page=path)}?{query}")
+                return _redirect(f"{links.devtools_page(session.record, page=path)}?{query}")
             listed = json.loads(await self._ask(session, "/json/list"))
             pages = [target["id"] for target in listed if target["type"] == "page"]
             if not pages:
                 raise GatewayError(Code.TARGET_NOT_FOUND, "the session has no page to look at")
-            return _redirect(links.devtools_page(session.record.id, pages[0], path))
+            return _redirect(links.devtools_page(session.record, pages[0], path))
         body = await self._ask(session, f"/devtools/{quote(path)}")
         # One build of Chromium has the same files always: a second window need not load them again.
         headers = {"Cache-Control": "private, max-age=3600"}
@@ -220,10 +220,10 @@ class Discovery:
 
 def _rewritten(target: dict[str, Any], session: Session, links: Links) -> dict[str, Any]:
     """A target as Chromium lists it, its URLs leading through us."""
-    number, kind = session.record.id, "browser" if target.get("type") == "browser" else "page"
+    record, kind = session.record, "browser" if target.get("type") == "browser" else "page"
     path = f"{kind}/{target['id']}"
-    target = {**target, "sessionId": number, "devtoolsFrontendUrl": links.devtools_page(number, target["id"])}
-    target["webSocketDebuggerUrl"] = links.devtools_socket(number, path)
+    target = {**target, "sessionId": record.id, "devtoolsFrontendUrl": links.devtools_page(record, target["id"])}
+    target["webSocketDebuggerUrl"] = links.devtools_socket(record, path)
     return target
 
 

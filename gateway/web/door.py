@@ -10,8 +10,12 @@ from aiohttp import web
 from gateway.errors import Code, GatewayError
 from gateway.tenancy.access import Access, Principal
 from gateway.tenancy.capability import Scope
+from gateway.web import rights
 
 PRINCIPAL = web.RequestKey("principal", Principal)
+# For the audit log: the request's id, and the session that a websocket got, with whether a driver was put off for it.
+NUMBER = web.RequestKey("number", str)
+SEATED = web.RequestKey("seated", tuple[str, bool])
 HEADERS = ("steel-api-key", "x-api-key")
 QUERIES = ("token", "apiKey")
 # DevTools of a Chromium that a person runs: no web page can have this origin.
@@ -23,22 +27,32 @@ class Door:
 
     def __init__(self, access: Access, external_url: str | None, allowed_origins: Sequence[str]) -> None:
         self.access = access
-        self._origins = {origin.rstrip("/").lower() for origin in allowed_origins} | {DEVTOOLS_ORIGIN}
+        self._foreign = {origin.rstrip("/").lower() for origin in allowed_origins}
+        self._origins = self._foreign | {DEVTOOLS_ORIGIN}
         if external_url is not None:
             self._origins.add(external_url.lower())
         self._hosts = {urlsplit(origin).hostname for origin in self._origins}
 
     def check_source(self, request: web.Request) -> None:
         """Refuse a Host that is not ours (DNS rebinding) and an Origin that may not (403)."""
-        host = request.headers.get("Host", "")
-        name = hostname(host)
-        if name is None or not (_is_safe(name) or name in self._hosts):
-            raise GatewayError(
-                Code.HOST_REFUSED, f"this gateway does not serve the host {host[:200]!r}: set external_url to allow it"
-            )
+        said = request.headers.get("Host", "")
+        host = request.host if said else ""  # a trusted proxy may have told another (forwarded.py): both must be ours
+        for each in {said, host}:
+            name = hostname(each)
+            if name is None or not (_is_safe(name) or name in self._hosts):
+                raise GatewayError(
+                    Code.HOST_REFUSED,
+                    f"this gateway does not serve the host {each[:200]!r}: set external_url to allow it",
+                )
         origin = request.headers.get("Origin")
         if origin is None:
-            return  # not a web page
+            if (
+                request.headers.get("Sec-Fetch-Site") == "cross-site"
+                and request.headers.get("Sec-Fetch-Mode") == "no-cors"
+            ):
+                # An image, script or style of another site's page: browsers send no Origin with those.
+                raise GatewayError(Code.ORIGIN_REFUSED, "a page of another site may not fetch from this gateway")
+            return  # not a web page, or a person who follows a link
         parts = urlsplit(origin.lower())
         own = parts.scheme in ("http", "https") and parts.netloc == host.lower()
         if not own and origin.lower() not in self._origins:
@@ -47,8 +61,22 @@ class Door:
                 f"the origin {origin[:200]!r} may not use this gateway: set allowed_origins to allow it",
             )
 
+    def foreign(self, request: web.Request) -> str | None:
+        """The web origin that asks, if it is another than ours and may: who gets CORS headers."""
+        origin = request.headers.get("Origin", "")
+        return origin if origin.lower() in self._foreign else None
+
     def principal(self, request: web.Request) -> Principal:
-        """Who asks: by a header, the query, or a capability in the path. Raises UNAUTHORIZED (401)."""
+        """Who asks: by a header, the query, or a capability in the path.
+
+        Raises UNAUTHORIZED (401), and FORBIDDEN (403) for whoever may not use this route.
+        """
+        found = self.who(request)
+        rights.check(rights.right(request), found)
+        return found
+
+    def who(self, request: web.Request) -> Principal:
+        """The same, whatever it asks for. Raises UNAUTHORIZED (401)."""
         now = time.time()
         key = request.match_info.get("key", "")
         given = credential(request)

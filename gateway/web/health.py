@@ -1,5 +1,8 @@
 """Whether the gateway lives, is ready, and how much it has to do."""
 
+from collections import Counter
+from typing import Any
+
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -7,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from browser_pool.errors import BrowserMissing
 from browser_pool.memory import memory
 from browser_pool.spec import Mode
+from gateway.egress.usage import Usage
 from gateway.errors import Code, GatewayError
 from gateway.session.registry import Registry
 from gateway.tenancy.access import Role
@@ -18,6 +22,7 @@ class Health:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._egress: tuple[Usage, Counter[str]] = Usage(), Counter()  # as of the last time that it was asked for
         self._metrics = CollectorRegistry()
         self._metrics.register(self)
 
@@ -26,53 +31,80 @@ class Health:
         return web.json_response({"status": "ok"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """GET /readyz: 200 when new sessions can be had; 503 while draining or without a Chromium."""
+        """GET /readyz: 200 when new sessions can be had; 503 while draining or without a Chromium.
+
+        `confinement` says which measures hold browsers; `doctor` says why another does not.
+        """
         if self._registry.draining:
             raise GatewayError(Code.DRAINING, "the gateway is stopping", retry_after=5)
         try:
             self._registry.means.pool.binaries.path(Mode.HEADLESS)
         except BrowserMissing as error:
             raise GatewayError(Code.BROWSER_FAILED, str(error)) from error
-        return web.json_response({"status": "ready"})
+        held = {measure.name: measure.holds for measure in self._registry.means.pool.held.measures}
+        return web.json_response({"status": "ready", "confinement": held})
 
     async def pressure(self, request: web.Request) -> web.Response:
-        """GET /pressure, in Browserless's words: how many browsers run, wait, and may run."""
-        slots, why = self._registry.means.slots, self._obstacle()
-        return web.json_response(
-            {
-                "pressure": {
-                    "isAvailable": not why,
-                    "running": slots.used,
-                    "queued": slots.waiting,
-                    "maxConcurrent": slots.limit,
-                    "maxQueued": slots.queue_length,
-                    "warm": len(self._registry.means.pool.warm.ready),
-                    "reason": why,
-                }
-            }
-        )
+        """GET /pressure, in Browserless's words: how many browsers run, wait, and may run.
+
+        Role admin sees those of the gateway, and of each tenant; others see their own.
+        """
+        principal = request[PRINCIPAL]
+        principal.require_tenant()
+        slots, why = self._registry.means.slots, self._obstacle(principal.tenant)
+        if principal.role is not Role.ADMIN:
+            return web.json_response(
+                {"pressure": {"isAvailable": not why, **await self._of(principal.tenant), "reason": why}}
+            )
+        own = slots.share(principal.tenant)
+        shown = {
+            "isAvailable": not why,
+            "running": slots.used,
+            "queued": slots.waiting,
+            "maxConcurrent": slots.limit,
+            "maxQueued": slots.queue_length,
+            "warm": len(self._registry.means.pool.warm.ready),
+            "positions": own.positions,
+            "tenants": {tenant: await self._of(tenant) for tenant in slots.tenants()},
+            "reason": why,
+        }
+        return web.json_response({"pressure": shown})
+
+    async def _of(self, tenant: str) -> dict[str, Any]:
+        share, storage = self._registry.means.slots.share(tenant), self._registry.means.storage
+        shown = {
+            "running": share.running,
+            "queued": share.waiting,
+            "positions": share.positions,
+            "maxConcurrent": share.most,
+            "maxQueued": share.most_waiting,
+        }
+        if storage is not None and (used := await storage.used(tenant)) is not None:
+            most = self._registry.means.quotas.tenant_of(tenant).snapshot_bytes
+            shown |= {"snapshotBytes": used, "maxSnapshotBytes": most}
+        return shown
 
     async def active(self, request: web.Request) -> web.Response:
         """GET /active: 204 when a session can be had at once, else 429."""
-        if why := self._obstacle():
+        principal = request[PRINCIPAL]
+        principal.require_tenant()
+        if why := self._obstacle(principal.tenant):
             raise GatewayError(Code.TOO_MANY_SESSIONS, f"no session can be had at once: {why}", retry_after=5)
         return web.Response(status=204)
 
-    def _obstacle(self) -> str:
-        """Why a session cannot be had at once, in one word; empty if it can."""
+    def _obstacle(self, tenant: str) -> str:
+        """Why the tenant cannot have a session at once, in one word; empty if it can."""
         slots = self._registry.means.slots
         if self._registry.draining:
             return "draining"
-        if slots.used >= slots.limit:
+        share = slots.share(tenant)
+        if slots.used >= slots.limit or share.running >= share.most:
             return "full"
         return "memory" if self._registry.means.pool.short_of_memory else ""
 
     async def metrics(self, request: web.Request) -> web.Response:
         """GET /metrics: Prometheus text, for role admin."""
-        principal = request[PRINCIPAL]
-        principal.require_tenant()
-        if principal.role is not Role.ADMIN:
-            raise GatewayError(Code.FORBIDDEN, "metrics are for role admin")
+        self._egress = await self._registry.means.egress.total()
         return web.Response(body=generate_latest(self._metrics), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     def collect(self) -> list[Metric]:
@@ -81,8 +113,18 @@ class Health:
         leases = CounterMetricFamily("gateway_leases", "Browsers handed out, by where they came from", labels=["from"])
         for origin in ("warm", "launched", "adopted"):
             leases.add_metric([origin], pool.leases[origin])
+        usage, kinds = self._egress
+        moved = CounterMetricFamily("gateway_egress_bytes", "Bytes between browsers and servers", labels=["direction"])
+        moved.add_metric(["in"], usage.bytes_in)
+        moved.add_metric(["out"], usage.bytes_out)
+        refused = CounterMetricFamily("gateway_egress_refused", "Requests of browsers by what refused", labels=["rule"])
+        for kind, count in sorted(kinds.items()):
+            refused.add_metric([kind], count)
         return [
             leases,
+            moved,
+            refused,
+            CounterMetricFamily("gateway_egress_requests", "Requests of browsers, a tunnel being one", usage.requests),
             GaugeMetricFamily("gateway_browsers_warm", "Browsers launched ahead and ready", len(pool.warm.ready)),
             GaugeMetricFamily("gateway_memory_available_bytes", "Memory that can still be had", memory().available),
             GaugeMetricFamily(

@@ -1,13 +1,17 @@
 """The URLs that the gateway hands out. Each carries a capability for one session, never a tenant's token."""
 
+import math
+import time
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from aiohttp import web
 
-from gateway.records import SessionId
+from gateway.records import SessionRecord
 from gateway.tenancy.access import Access
-from gateway.tenancy.capability import Scope
+from gateway.tenancy.capability import SESSION_LIFE, WINDOW_LIFE, Scope
+
+STEP = 3600.0  # seconds: ends are rounded up to these, so that a URL does not change with every look
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,41 +26,47 @@ class Links:
         """`ws(s)://HOST[:PORT]`."""
         return "ws" + self.base.removeprefix("http")
 
-    def connect(self, session: SessionId) -> str:
+    def connect(self, record: SessionRecord) -> str:
         """Where a driver connects to an API session."""
-        return f"{self.ws}/session/connect/{session}?token={self.access.capabilities.capability(session)}"
+        return f"{self.ws}/session/connect/{record.id}?token={self._secret(record)}"
 
-    def stop(self, session: SessionId) -> str:
+    def stop(self, record: SessionRecord) -> str:
         """What to DELETE."""
-        return f"{self.base}/session/{session}?token={self.access.capabilities.capability(session)}"
+        return f"{self.base}/session/{record.id}?token={self._secret(record)}"
 
-    def drive(self, session: SessionId) -> str:
+    def drive(self, record: SessionRecord) -> str:
         """Where a driver connects to a running session of any kind."""
-        return f"{self.ws}/?sessionId={session}&token={self.access.capabilities.capability(session)}"
+        return f"{self.ws}/?sessionId={record.id}&token={self._secret(record)}"
 
-    def reconnect(self, session: SessionId) -> str:
+    def reconnect(self, record: SessionRecord) -> str:
         """Where to find the browser that `reconnect` kept: without a query, since scripts append one."""
-        return f"{self.ws}/reconnect/{self.access.capabilities.capability(session, Scope.RECONNECT)}"
+        return f"{self.ws}/reconnect/{self._secret(record, Scope.RECONNECT)}"
 
     def open(self, tenant: str, now: float) -> str:
         """Where a websocket makes a new standard session of `tenant`."""
         return f"{self.ws}/?token={quote(self.access.capabilities.ticket(tenant, now), safe='~')}"
 
-    def session(self, session: SessionId) -> str:
+    def session(self, record: SessionRecord, life: float = SESSION_LIFE) -> str:
         """The root of one session's own pages; the capability in the path goes along with relative URLs."""
-        return f"{self.base}/session/{self.access.capabilities.capability(session)}"
+        return f"{self.base}/session/{self._secret(record, life=life)}"
 
-    def devtools_socket(self, session: SessionId, path: str) -> str:
+    def devtools_socket(self, record: SessionRecord, path: str) -> str:
         """A debugging client's websocket; `path` is `page/TARGET` or `browser/GUID`."""
-        return f"{self.ws}/session/{self.access.capabilities.capability(session)}/devtools/{path}"
+        return f"{self.ws}/session/{self._secret(record, life=WINDOW_LIFE)}/devtools/{path}"
 
-    def devtools_page(self, session: SessionId, target: str | None = None, page: str = "inspector.html") -> str:
+    def devtools_page(self, record: SessionRecord, target: str | None = None, page: str = "inspector.html") -> str:
         """A DevTools window; without a target it finds the first page itself."""
-        url = f"{self.session(session)}/devtools/{page}"
+        url = f"{self.session(record, WINDOW_LIFE)}/devtools/{page}"
         if target is None:
             return url
-        scheme, _, address = self.devtools_socket(session, f"page/{target}").partition("://")
+        scheme, _, address = self.devtools_socket(record, f"page/{target}").partition("://")
         return f"{url}?{scheme}={address}"
+
+    def _secret(self, record: SessionRecord, scope: Scope = Scope.SESSION, life: float = SESSION_LIFE) -> str:
+        """A capability of the session's generation. That of a running session is the same each time it is shown."""
+        begin = time.time() if life == WINDOW_LIFE else max(time.time(), record.expires_at)
+        end = math.ceil((begin + life) / STEP) * STEP
+        return self.access.capabilities.capability(record.id, scope, generation=record.generation, expires=end)
 
 
 def links_of(request: web.Request, access: Access, external_url: str | None) -> Links:

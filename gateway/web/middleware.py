@@ -1,36 +1,42 @@
-"""Around every handler: a request id, the checks of the door, errors as JSON, one line of log."""
+"""Around every handler: a request id, the checks of the door, errors as JSON, one line of log; and every reply's
+headers for web browsers."""
 
 import secrets
 import time
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from gateway.errors import Code, GatewayError
-from gateway.web.door import PRINCIPAL, Door
+from gateway.tenancy.throttle import Throttle
+from gateway.web.connection import Connection
+from gateway.web.door import NUMBER, PRINCIPAL, Door, hostname
+from gateway.web.guessing import UNSEEN, Guessing
+from gateway.web.headers import FRAMES, HEADERS, HSTS, SERVER, can_be_pinned, cors, preflight
 
 log = structlog.get_logger()
-HEADERS = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 # aiohttp's own refusals under our codes.
 FRAMEWORK = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED, 413: Code.BODY_TOO_LARGE, 403: Code.FORBIDDEN}
 
 
-def middleware(door: Door, public: frozenset[str]) -> Middleware:
+def middleware(door: Door, public: frozenset[str], throttle: Throttle | None = None) -> Middleware:
     """The middleware; `public` are names of routes that need no credential, or look at it themselves."""
+    guessing = Guessing(door, Throttle(0) if throttle is None else throttle)
 
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
-        number = secrets.token_hex(8)
+        request[NUMBER] = number = secrets.token_hex(8)
         began = time.monotonic()
         with structlog.contextvars.bound_contextvars(request=number):
             try:
                 door.check_source(request)
-                if request.match_info.route.name not in public:
-                    request[PRINCIPAL] = door.whole_session(request)
-                response = await handler(request)
+                if isinstance(request.protocol, Connection):
+                    request.protocol.check(request)
+                response = await _answer(request, handler)
             except GatewayError as error:
-                response = refusal(error, number)
+                response = refusal(await guessing.failed(request, error), number)
             except web.HTTPException as error:
                 response = _translated(error, number)
             except ConnectionResetError:
@@ -40,9 +46,10 @@ def middleware(door: Door, public: frozenset[str]) -> Middleware:
                 response = refusal(GatewayError(Code.INTERNAL, "a fault in the gateway; its log has more"), number)
             if not response.prepared and response.status != 101:
                 response.headers["X-Request-Id"] = number
-                for name, value in HEADERS.items():
-                    response.headers.setdefault(name, value)
-            log.info(
+                if (origin := door.foreign(request)) is not None:
+                    response.headers.update(cors(origin))
+            tell = log.debug if request.get(UNSEEN) else log.info  # a flood shall not fill the log
+            tell(
                 "request",
                 method=request.method,
                 path=route_path(request),
@@ -51,7 +58,38 @@ def middleware(door: Door, public: frozenset[str]) -> Middleware:
             )
             return response
 
+    async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        asked = "Access-Control-Request-Method" in request.headers
+        if request.method == "OPTIONS" and asked and (origin := door.foreign(request)) is not None:
+            return web.Response(status=204, headers=preflight(origin))  # a preflight brings no credential
+        guessing.admit(request)
+        if request.match_info.route.name not in public:
+            request[PRINCIPAL] = door.whole_session(request)
+        return await handler(request)
+
     return around
+
+
+def dressing(policies: Mapping[str, str], tls: bool) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """What gives every reply its headers as it is sent: a signal for `on_response_prepare`.
+
+    `policies`: the Content-Security-Policy of paths, as the router has them, that serve pages. `tls`: whether we
+    speak it ourselves.
+    """
+
+    async def dress(request: web.Request, response: web.StreamResponse) -> None:
+        resource = request.match_info.route.resource
+        if resource is not None and response.status == 200 and (policy := policies.get(resource.canonical)) is not None:
+            response.headers.setdefault("Content-Security-Policy", policy)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers["Server"] = SERVER  # aiohttp's own is there already
+        if "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]:
+            response.headers.setdefault(FRAMES, "DENY")
+        if tls and can_be_pinned(hostname(request.host) or ""):
+            response.headers.setdefault("Strict-Transport-Security", HSTS)
+
+    return dress
 
 
 def refusal(error: GatewayError, number: str) -> web.Response:

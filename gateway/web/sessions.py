@@ -17,14 +17,26 @@ from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.formats import Format, parse_any, written
 from gateway.snapshot.vault import SnapshotInfo
 from gateway.store.base import Query
-from gateway.tenancy.access import Access, Principal
+from gateway.tenancy.access import Access, Principal, Role
+from gateway.web import network
 from gateway.web.door import PRINCIPAL
 from gateway.web.links import Links, links_of
-from gateway.web.shapes import AmendBody, ForkBody, RestoreBody, RestoreFrom, SessionBody, read, seconds, session_spec
+from gateway.web.shapes import (
+    AmendBody,
+    ForkBody,
+    RestoreBody,
+    RestoreFrom,
+    RotateBody,
+    SessionBody,
+    read,
+    seconds,
+    session_spec,
+)
 
 log = structlog.get_logger()
-LIST_QUERY = frozenset({"status", "name", "label", "cursor", "limit"})
+LIST_QUERY = frozenset({"status", "name", "label", "cursor", "limit", "tenant"})
 CREDENTIALS = frozenset({"token", "apiKey"})
+HANDLES = ("connect", "stop", "devtools")  # URLs with which a session can be driven
 Named = Callable[[str, str], Awaitable[Identity]]  # a tenant's identity by its name; raises NOT_FOUND
 
 
@@ -47,7 +59,9 @@ class Sessions:
         check_query(request, frozenset())
         body = read(SessionBody, await json_body(request), "body")
         stored = await self._identities(principal.tenant, body.identity) if isinstance(body.identity, str) else None
-        spec = session_spec(body, principal.tenant, self._limits, stored)
+        spec = session_spec(
+            body, principal.tenant, self._limits_of(principal.tenant), stored, admin=principal.role is Role.ADMIN
+        )
         if body.attach:
             if body.name is None:
                 raise GatewayError(Code.BAD_REQUEST, "body: attach wants the name of the session to join")
@@ -105,7 +119,7 @@ class Sessions:
 
     def _again(self, spec: SessionSpec, body: RestoreBody | ForkBody, source: Source) -> SessionSpec:
         """An API session as that one was, with what the body changes; a name is one session's alone."""
-        api, limits = spec.kind is Kind.API, self._limits
+        api, limits = spec.kind is Kind.API, self._limits_of(spec.tenant)
         keep = seconds("processKeepAlive", body.process_keep_alive, spec.keep if api else limits.keep, limits.ttl_max)
         return replace(
             spec,
@@ -123,7 +137,12 @@ class Sessions:
         """GET /session/ID."""
         check_query(request, frozenset())
         record = await self._registry.find(request[PRINCIPAL], session_id(request.match_info["key"]))
-        return web.json_response(self._shape(request, record))
+        shown = self._shape(request, record)
+        live = self._registry.live(record.id)
+        if live is not None and live.browser is not None:
+            used = await self._registry.means.used(live.browser)
+            shown["egress"] = network.usage_shape(live.record.used.plus(used))
+        return web.json_response(shown)
 
     async def page(self, request: web.Request) -> web.Response:
         """GET /sessions."""
@@ -141,16 +160,25 @@ class Sessions:
         """PATCH /session/ID."""
         check_query(request, frozenset())
         body = read(AmendBody, await json_body(request), "body")
-        ceiling = self._limits.ttl_max
+        principal, key = request[PRINCIPAL], session_id(request.match_info["key"])
+        ceiling = self._limits_of((await self._registry.find(principal, key)).spec.tenant).ttl_max
         record = await self._registry.amend(
-            request[PRINCIPAL],
-            session_id(request.match_info["key"]),
+            principal,
+            key,
             ttl=None if body.ttl is None else seconds("ttl", body.ttl, 0, ceiling),
             keep=None
             if body.process_keep_alive is None
             else seconds("processKeepAlive", body.process_keep_alive, 0, ceiling),
             labels=None if body.labels is None else tuple(sorted(body.labels.items())),
         )
+        return web.json_response(self._shape(request, record))
+
+    async def rotate(self, request: web.Request) -> web.Response:
+        """POST /session/ID/rotate: new URLs; those from before are refused from now on, with or without its clients."""
+        check_query(request, frozenset())
+        body = read(RotateBody, await json_body(request), "body")
+        key = session_id(request.match_info["key"])
+        record = await self._registry.rotate(request[PRINCIPAL], key, disconnect=body.disconnect)
         return web.json_response(self._shape(request, record))
 
     async def stop(self, request: web.Request) -> web.Response:
@@ -210,7 +238,13 @@ class Sessions:
         return web.json_response(self._shape(request, record), status=201)
 
     def _shape(self, request: web.Request, record: SessionRecord) -> dict[str, Any]:
-        return shape(record, links_of(request, self._access, self._external_url))
+        shown = shape(record, links_of(request, self._access, self._external_url))
+        if request[PRINCIPAL].role is Role.VIEWER:
+            shown |= dict.fromkeys(HANDLES)
+        return shown
+
+    def _limits_of(self, tenant: str) -> Limits:
+        return self._registry.means.quotas.limits(tenant, self._limits)
 
 
 async def json_body(request: web.Request) -> object:
@@ -251,6 +285,9 @@ def list_query(request: web.Request, principal: Principal) -> Query:
     """The query of GET /sessions; raises GatewayError naming what is wrong."""
     check_query(request, LIST_QUERY)
     query = request.query
+    tenant = query.get("tenant", principal.tenant)
+    if tenant != principal.tenant and principal.role is not Role.ADMIN:
+        raise GatewayError(Code.FORBIDDEN, "tenant: role admin may list others' sessions")
     status = query.get("status")
     if status is not None and status not in Status.__members__.values():
         raise GatewayError(Code.BAD_REQUEST, f"status: one of {', '.join(Status)} is wanted")
@@ -267,7 +304,7 @@ def list_query(request: web.Request, principal: Principal) -> Query:
     if cursor is not None and not is_session_id(cursor):
         raise GatewayError(Code.BAD_REQUEST, "cursor: the nextCursor of the page before is wanted")
     return Query(
-        principal.tenant,
+        tenant,
         None if status is None else Status(status),
         query.get("name"),
         tuple(labels),
@@ -286,15 +323,17 @@ def shape(record: SessionRecord, links: Links) -> dict[str, Any]:
         "status": record.status.value,
         "reason": record.reason,
         "name": spec.name,
-        "connect": None if ended else links.connect(record.id) if api else links.drive(record.id),
-        "stop": links.stop(record.id),
-        "devtools": links.devtools_page(record.id) if record.status.running else None,
+        "connect": None if ended else links.connect(record) if api else links.drive(record),
+        "stop": links.stop(record),
+        "devtools": links.devtools_page(record) if record.status.running else None,
         "ttl": int(spec.ttl * 1000),
         "processKeepAlive": int(spec.keep * 1000),
         "persist": spec.persist,
         "headless": {"headless": True, "headed": False}.get(spec.launch.mode.value, spec.launch.mode.value),
         "stealth": spec.launch.stealth,
         "labels": dict(spec.labels),
+        "proxy": network.proxy_shape(spec.egress),
+        "egress": network.usage_shape(record.used),
         "createdAt": instant(record.created_at),
         "expiresAt": instant(record.expires_at),
         "lastUsedAt": None if record.last_used_at is None else instant(record.last_used_at),

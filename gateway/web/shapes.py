@@ -10,7 +10,8 @@ from browser_pool.command_line import FlagRefused, check_flag
 from browser_pool.spec import LaunchSpec, Mode
 from gateway.errors import Code, GatewayError
 from gateway.identity.launch import launch as dressed
-from gateway.records import Identity, Kind, Limits, SessionSpec
+from gateway.records import Egress, Identity, Kind, Limits, SessionSpec
+from gateway.web import network
 
 
 def _unicode(text: str) -> str:
@@ -21,6 +22,7 @@ def _unicode(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_unicode)]
 Name = Annotated[Text, Field(min_length=1, max_length=128)]
+Destinations = Annotated[list[Annotated[Text, Field(max_length=300)]], Field(max_length=1000)]
 Milliseconds = Annotated[int, Field(gt=0, strict=True)]
 Headless = bool | Literal["shell", "new", "true", "false"]
 # Characters that could not stand in a header or in an argv without doing harm.
@@ -99,16 +101,19 @@ class ProxyBody(Shape):
     """A proxy for the whole browser."""
 
     server: Annotated[str, Field(pattern=r"^(?:(?:https?|socks[45]?)://)?[^\s/@,;=]+$", max_length=512)]
-    username: str | None = None
-    password: str | None = None
+    username: Annotated[Text, Field(max_length=255)] | None = None
+    password: Annotated[Text, Field(max_length=255)] | None = Field(default=None, repr=False)
     bypass: Plain | None = None
 
 
 class EgressBody(Shape):
-    """Where the browser may go."""
+    """Where the browser may go, and how often: requests a second to one domain, connections to one at once."""
 
-    allow: list[str] = []
-    deny: list[str] = []
+    allow: Destinations = []
+    deny: Destinations = []
+    rate_per_domain: Annotated[float, Field(ge=0.01, le=10_000)] | None = None
+    connections_per_domain: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
+    breaker: bool = True
 
 
 class LaunchBody(Shape):
@@ -184,6 +189,12 @@ class AmendBody(Shape):
     labels: Labels | None = None
 
 
+class RotateBody(Shape):
+    """`POST /session/ID/rotate`."""
+
+    disconnect: bool = False
+
+
 def read(shape: type[S], value: object, where: str) -> S:
     """`value` as a `shape`; raises UNKNOWN_FIELD or BAD_REQUEST naming the field. `where` is what it stands in."""
     try:
@@ -226,24 +237,17 @@ def launch_identity(body: LaunchBody) -> Identity | None:
     return identity_of(IdentityBody.model_construct(viewport=viewport, **{name: getattr(body, name) for name in names}))
 
 
-def session_spec(body: SessionBody, tenant: str, limits: Limits, stored: Identity | None = None) -> SessionSpec:
+def session_spec(
+    body: SessionBody, tenant: str, limits: Limits, stored: Identity | None = None, *, admin: bool = False
+) -> SessionSpec:
     """The spec of an API session; raises GatewayError for what cannot be had.
 
-    `stored` is the identity that the body names, if it names one.
+    `stored` is the identity that the body names, if it names one; `admin`, whether an admin asks for it.
     """
     identity = stored if isinstance(body.identity, str) else identity_of(body.identity)
-    if body.egress is not None and (body.egress.allow or body.egress.deny):
-        raise _unsupported("egress", "this gateway does not guard what browsers reach yet")
-    proxy = body.proxy
-    if proxy is not None and (proxy.username or proxy.password):
-        raise _unsupported("proxy", "proxies that want a user name are not supported yet")
-    launch = LaunchSpec(
-        mode=mode_of(body.headless),
-        args=checked_flags(body.args),
-        proxy_server=proxy.server if proxy else None,
-        proxy_bypass=proxy.bypass if proxy else None,
-        stealth=body.stealth,
-    )
+    checked_flags(body.args)
+    args, server, bypass = network.parted(body.args)
+    launch = LaunchSpec(mode=mode_of(body.headless), args=tuple(args), stealth=body.stealth)
     return SessionSpec(
         tenant=tenant,
         kind=Kind.API,
@@ -258,6 +262,25 @@ def session_spec(body: SessionBody, tenant: str, limits: Limits, stored: Identit
         checkpoint=_checkpoint(body, limits) if body.persist else None,
         dialogs=body.dialogs,
         identity=identity,
+        egress=_egress(body, server, bypass, admin),
+    )
+
+
+def _egress(body: SessionBody, server: str | None, bypass: str | None, admin: bool) -> Egress:
+    """What the body says of the network; `server` and `bypass` are from flags, which its `proxy` goes before."""
+    asked, proxy = body.egress or EgressBody(), body.proxy
+    if proxy is not None:
+        through = network.upstream(proxy.server, proxy.bypass, proxy.username, proxy.password)
+    else:
+        through = network.upstream(server, bypass, field=f"flag {network.SERVER}", code=Code.FLAG_REFUSED)
+    return Egress(
+        allow=network.patterns("egress.allow", asked.allow),
+        deny=network.patterns("egress.deny", asked.deny),
+        opens=admin,
+        rate=asked.rate_per_domain,
+        connections=asked.connections_per_domain,
+        breaker=asked.breaker,
+        upstream=through,
     )
 
 
@@ -290,7 +313,3 @@ def checked_flags(flags: list[str]) -> tuple[str, ...]:
         return tuple(check_flag(flag) for flag in flags)
     except FlagRefused as error:
         raise GatewayError(Code.FLAG_REFUSED, str(error)) from None
-
-
-def _unsupported(field: str, why: str) -> GatewayError:
-    return GatewayError(Code.UNSUPPORTED, f"{field}: {why}")

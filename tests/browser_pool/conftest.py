@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -28,15 +29,20 @@ def spec(binaries: Binaries) -> LaunchSpec:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Iterator[Path]:
-    """Where a test's browsers live: at its end no process, no directory and no zombie of theirs is left."""
+def root() -> Iterator[Path]:
+    """Where a test's browsers live: at its end no process, no directory and no zombie of theirs is left.
+
+    Not in `tmp_path`, which no other user may pass: as root each browser has a user of its own.
+    """
     before = dead_children()
-    root = tmp_path / "browsers"
-    root.mkdir()
-    yield root
-    assert processes_under(root) == []
-    assert guards_of(root) == []
-    assert list(root.iterdir()) == []
+    with TemporaryDirectory(prefix="pool-") as place:
+        Path(place).chmod(0o711)
+        root = Path(place) / "browsers"
+        root.mkdir()
+        yield root
+        assert processes_under(root) == []
+        assert guards_of(root) == []
+        assert list(root.iterdir()) == []
     assert dead_children() <= before
 
 

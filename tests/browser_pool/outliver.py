@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -9,16 +10,22 @@ from browser_pool.binary import Binaries
 from browser_pool.browser import Browser
 from browser_pool.pool import BrowserPool
 from browser_pool.spec import LaunchSpec, Mode
+from tests.browser_pool.roads import OpenRoads
 
 
 async def main() -> None:
     """Argv: ROOT MODE OUTLIVE OWNER… ("" for none). Goes on until its input ends, then leaves its pool in good order.
 
-    In each browser's page `x` is its owner's name. Tells its guard, pids and directories as a line of JSON.
+    With ROADS in the environment each browser has a road. In each browser's page `x` is its owner's name. Tells its
+    guard, pids and directories as a line of JSON.
     """
     root, mode, outlive, *owners = sys.argv[1:]
     browsers: dict[str, Browser] = {}
     ready, done = asyncio.Semaphore(0), asyncio.Event()
+
+    pool = BrowserPool(
+        Path(root), Binaries(), outlive=float(outlive), roads=OpenRoads() if "ROADS" in os.environ else None
+    )
 
     async def have(owner: str) -> None:
         async with pool.lease(LaunchSpec(mode=Mode(mode)), owner=owner or None, about={"for": owner}) as browser:
@@ -28,7 +35,7 @@ async def main() -> None:
             ready.release()
             await done.wait()
 
-    async with BrowserPool(Path(root), Binaries(), outlive=float(outlive)) as pool, asyncio.TaskGroup() as group:
+    async with pool, asyncio.TaskGroup() as group:
         for owner in owners:
             group.create_task(have(owner))
         for _ in owners:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psutil
 
+from browser_pool import procfs
 from tests.journeys.running import eventually
 
 
@@ -44,6 +45,11 @@ async def reaped(before: set[int]) -> None:
         return children() <= before
 
     await eventually("all that a killed process left has ended", look)
+
+
+def processes_of_session(leader: int) -> int:
+    """How many processes the session of that one has; as root those of a browser with its own user, too."""
+    return sum(process.lives for process in map(procfs.seen, procfs.pids()) if process and process.session == leader)
 
 
 def alive(pid: int) -> bool:

@@ -21,8 +21,10 @@ from browser_pool.memory import Memory
 from browser_pool.pool import BrowserPool
 from browser_pool.spec import LaunchSpec, Mode
 from tests.browser_pool.outliving import REPOSITORY, evaluate, outliving
+from tests.browser_pool.roads import OpenRoads
 from tests.browser_pool.seen import alive, children, dead_children, entries, processes_under, reaped, tree
 from tests.journeys.running import eventually
+from tests.site.app import serving
 
 LONG = 60.0  # seconds that browsers outlive their process, where the end of that time is not the matter
 FULL = Memory(64 << 30, 0)
@@ -309,3 +311,56 @@ async def test_what_the_note_says_follows_the_browser(
             note = browser.note
             assert note is not None
             assert replace(note, pages=()) == replace(left.note, pages=())
+
+
+async def test_its_road_is_there_again_where_it_was(
+    root: Path, spec: LaunchSpec, binaries: Binaries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROADS", "yes")
+    async with outliving(root, spec, LONG, "mine") as program, serving() as site:
+        port = json.loads((program.directories["mine"] / NOTE).read_text())["road"]
+        await program.kill()
+        roads = OpenRoads()
+        async with BrowserPool(root, binaries, outlive=LONG, roads=roads) as pool, pool.adopted("mine") as browser:
+            assert browser.road is roads.roads[0]
+            assert browser.road.port == port
+            async with browser.devtools.attached(next(iter(browser.pages))) as session:
+                told = await browser.devtools.send("Page.navigate", {"url": site.url}, session=session)
+            assert "errorText" not in told
+            assert site.url.removeprefix("http://") in roads.roads[0].asked
+            note = browser.note
+            assert note is not None
+            assert note.road == port
+
+
+@pytest.mark.parametrize("had", [True, False])
+async def test_who_has_lost_its_road_or_never_had_one_is_not_adopted(
+    root: Path, spec: LaunchSpec, binaries: Binaries, monkeypatch: pytest.MonkeyPatch, had: bool
+) -> None:
+    if had:
+        monkeypatch.setenv("ROADS", "yes")
+    async with outliving(root, spec, LONG, "mine") as program:
+        await program.kill()
+        async with BrowserPool(root, binaries, outlive=LONG, roads=None if had else OpenRoads()) as pool:
+            with pytest.raises(BrowserFailed, match="proxy"):
+                async with pool.adopted("mine"):
+                    pass
+            assert not alive(program.pids["mine"])
+            async with pool.salvaged("mine") as directory:  # what it wrote is not lost
+                assert directory.profile.exists()
+
+
+async def test_a_road_that_is_taken_is_no_road(
+    root: Path, spec: LaunchSpec, binaries: Binaries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROADS", "yes")
+    async with outliving(root, spec, LONG, "mine") as program:
+        port = json.loads((program.directories["mine"] / NOTE).read_text())["road"]
+        await program.kill()
+        async with (
+            OpenRoads().open(port),
+            BrowserPool(root, binaries, outlive=LONG, roads=OpenRoads()) as pool,
+        ):
+            with pytest.raises(BrowserFailed, match="cannot be had again"):
+                async with pool.adopted("mine"):
+                    pass

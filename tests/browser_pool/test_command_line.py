@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,11 @@ def argv(
     sandbox: bool = True,
     display: bool = False,
     user_agent: str | None = None,
+    road: int | None = None,
     extensions: Path | None = None,
 ) -> list[str]:
     return command_line(
-        spec, BINARY, PROFILE, sandbox=sandbox, display=display, user_agent=user_agent, extensions=extensions
+        spec, BINARY, PROFILE, sandbox=sandbox, display=display, user_agent=user_agent, extensions=extensions, road=road
     )
 
 
@@ -195,6 +197,24 @@ def test_flags_that_a_client_may_not_add_are_named(name: str) -> None:
         with pytest.raises(FlagRefused, match=f"--{name} ") as refused:
             check_flag(flag)
         assert refused.value.flag == name
+
+
+@pytest.mark.parametrize("name", ["enable-features", "disable-features", "enable-blink-features"])
+@pytest.mark.parametrize("value", ["MojoJS", "A,MojoJS", "A,*MojoJS", "MojoJS<Trial", "AudioServiceSandbox:p/1"])
+def test_features_that_weaken_what_holds_a_browser_are_no_clients_to_switch(name: str, value: str) -> None:
+    with pytest.raises(FlagRefused, match=f"--{name} is refused: .* weakens") as refused:
+        check_flag(f"--{name}={value}")
+    assert refused.value.flag == name
+    assert check_flag(f"--{name}=MojoJSX,Audio") == f"--{name}=MojoJSX,Audio"
+
+
+def test_on_a_road_there_is_no_other_way_whatever_was_asked_for() -> None:
+    spec = LaunchSpec(proxy_server="http://a:1", proxy_bypass="*", args=("--proxy-server=direct://", "--kiosk"))
+    words = argv(replace(spec, args=(*spec.args, "--proxy-bypass-list=*")), road=4711)
+    assert values(words, "--proxy-server") == ["http://127.0.0.1:4711"]
+    assert values(words, "--proxy-bypass-list") == ["<-loopback>"]
+    assert values(words, "--host-resolver-rules") == ["MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
+    assert words[-2:] == ["--kiosk", "about:blank"]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from browser_pool.memory import BROWSER_COST, RESERVE, UNKNOWN, Memory, held_by, memory
+from browser_pool.memory import BROWSER_COST, RESERVE, UNKNOWN, Memory, held_by, memory, share_of
 
 GIB = 1 << 30
 
@@ -110,3 +111,8 @@ def test_what_a_process_group_holds() -> None:
         assert 40 << 20 < held_by(process.pid) < 100 << 20
         process.communicate()
     assert held_by(process.pid) == 0
+
+
+def test_the_share_of_one_process() -> None:
+    assert 1 << 20 < share_of(os.getpid(), 0) < 4 << 30
+    assert share_of(2**22 + 1, 17) == 17  # no such process

@@ -25,6 +25,7 @@ NOTE = Note(
     about={"deep": [1, {"er": None}]},
     pages=("B", "A"),
     visited=("https://a.test",),
+    road=4712,
 )
 
 

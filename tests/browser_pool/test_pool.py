@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,10 @@ from browser_pool.note import Note
 from browser_pool.pool import BrowserPool
 from browser_pool.process import processes_of
 from browser_pool.spec import LaunchSpec
+from tests.browser_pool.roads import OpenRoad, OpenRoads
 from tests.browser_pool.seen import alive, children, dead_children, entries, processes_under, program, reaped
 from tests.journeys.running import eventually
+from tests.site.app import serving
 
 # Leases a browser of the kind argv[2] below argv[1], says its pid, and waits for its end.
 LEASING = """
@@ -283,3 +285,44 @@ async def test_a_sweep_of_nothing_makes_the_root_for_its_owner_alone(tmp_path: P
     pool = BrowserPool(tmp_path / "not" / "there", binaries)
     assert pool.sweep() == 0
     assert pool.root.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("warm", [0, 1])
+async def test_a_road_is_its_browsers_alone_and_the_only_way(
+    root: Path, spec: LaunchSpec, binaries: Binaries, warm: int
+) -> None:
+    """Both the ready ones and those that are launched for somebody."""
+    roads = OpenRoads()
+    async with serving() as site, BrowserPool(root, binaries, warm=warm, roads=roads) as pool:
+        async with pool.lease(spec) as one, pool.lease(spec) as other:
+            assert one.road is not other.road
+            assert {one.road, other.road} <= set(roads.roads)
+            host = site.url.removeprefix("http://")
+            for browser in (one, other):
+                road = next(road for road in roads.roads if road is browser.road)
+                async with browser.devtools.attached(next(iter(browser.pages))) as session:
+                    for url in (site.url, site.url.replace("127.0.0.1", "localhost")):
+                        told = await browser.devtools.send("Page.navigate", {"url": url}, session=session)
+                        assert "errorText" not in told
+                    online = await browser.devtools.send(
+                        "Runtime.evaluate", {"expression": "navigator.onLine"}, session=session
+                    )
+                    assert online["result"]["value"] is True  # though it sees no network
+                assert road.asked.count(host) >= 1
+                assert road.asked.count(host.replace("127.0.0.1", "localhost")) >= 1
+            port = one.road.port if one.road else 0
+        with pytest.raises(OSError, match=r"refused|Connect call failed"):
+            await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_without_a_road_there_is_no_browser(root: Path, spec: LaunchSpec, binaries: Binaries) -> None:
+    async with OpenRoads().open() as taken:
+
+        class Taken(OpenRoads):
+            def open(self, port: int | None = None) -> AbstractAsyncContextManager[OpenRoad]:
+                return super().open(taken.port)
+
+        async with BrowserPool(root, binaries, roads=Taken()) as pool:
+            with pytest.raises(BrowserFailed, match="no proxy can be had"):
+                async with pool.lease(spec):
+                    pass

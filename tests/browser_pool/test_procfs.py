@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 from browser_pool import procfs
 from tests.browser_pool.seen import alive
 from tests.journeys.running import eventually
@@ -131,3 +133,29 @@ def test_stopped_ones_go_on(tmp_path: Path) -> None:
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         procfs.wake(tree(tmp_path, process))
         os.waitid(os.P_PID, process.pid, os.WCONTINUED)
+
+
+@pytest.mark.parametrize("name", ["..", ".", ""])
+def test_no_process_has_more_removed_than_a_browsers_directory(tmp_path: Path, name: str) -> None:
+    with running("/bin/sh", "-c", "sleep 1000; :", f"--user-data-dir={tmp_path}/{name}/profile") as process:
+        assert procfs.names(process.pid, procfs.marker_of(tmp_path))
+        assert procfs.directories_of(tmp_path) == set()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+def test_all_that_runs_as_a_browsers_own_user_is_its(tmp_path: Path) -> None:
+    """Also what has left its session and names nothing."""
+    user = procfs.LAST_USER - 7
+    directory = tmp_path / "b"
+    directory.mkdir()
+    assert procfs.user_of(directory) == -1
+    os.chown(directory, -1, user)
+    assert procfs.user_of(directory) == user
+    with subprocess.Popen(
+        ["/bin/sleep", "1000"], user=user, group=user, extra_groups=[], start_new_session=True
+    ) as one:
+        assert procfs.owner(one.pid) == user
+        assert procfs.end([(str(directory), 0, 0)]) == {one.pid}
+        assert one.wait() == -signal.SIGKILL
+    assert procfs.owner(one.pid) == -1
+    assert procfs.owner(os.getpid()) == 0

@@ -23,7 +23,7 @@ def directory(tmp_path: Path) -> Iterator[BrowserDirectory]:
 
 
 def test_it_is_for_its_owner_alone(directory: BrowserDirectory) -> None:
-    for path in (directory.path, directory.profile, directory.temporary):
+    for path in (directory.path, directory.profile, directory.temporary, directory.downloads, directory.uploads):
         assert path.is_dir()
         assert mode(path) == 0o700
 
@@ -67,7 +67,14 @@ def test_a_saved_profile_loses_its_locks_and_keeps_its_preferences(directory: Br
     default = directory.profile / "Default"
     default.mkdir()
     (default / "Preferences").write_text(
-        json.dumps({"mine": 1, "profile": {"name": "N", "exit_type": "Crashed"}, "session": 7})
+        json.dumps(
+            {
+                "mine": 1,
+                "profile": {"name": "N", "exit_type": "Crashed"},
+                "session": 7,
+                "download": {"default_directory": "/data/browsers/of-the-last-run/downloads"},
+            }
+        )
     )
     directory.active_port.write_text("1\n/devtools/browser/of-the-last-run")
     for name in ("SingletonLock", "SingletonCookie", "SingletonSocket"):
@@ -78,6 +85,7 @@ def test_a_saved_profile_loses_its_locks_and_keeps_its_preferences(directory: Br
     preferences = json.loads((default / "Preferences").read_text())
     assert preferences["mine"] == 1
     assert preferences["profile"]["name"] == "N"
+    assert preferences["download"]["default_directory"] == str(directory.downloads)
     assert preferences["profile"]["exit_type"] == "Normal"
     assert preferences["session"] == {"restore_on_startup": 5}
 

@@ -22,7 +22,17 @@ TOKEN = "journey-token-7f3a9c"
 START_SECONDS = 30
 STOP_SECONDS = 15
 COMMAND = Path(sys.executable).with_name("cdp-gateway")
-SETTINGS = {"token": TOKEN, "warm": "0", "log_level": "debug", "log_format": "json"}
+# The test application is on this machine.
+LOCAL = "127.0.0.0/8,::1"
+# Many tests bring a bad credential to one gateway, all from one address.
+SETTINGS = {
+    "token": TOKEN,
+    "warm": "0",
+    "log_level": "debug",
+    "log_format": "json",
+    "auth_failures": "0",
+    "egress_allow": LOCAL,
+}
 
 T = TypeVar("T")
 
@@ -88,8 +98,8 @@ class Gateway:
 
     @property
     def ws(self) -> str:
-        """ws://HOST:PORT"""
-        return self.url.replace("http://", "ws://")
+        """ws(s)://HOST:PORT"""
+        return self.url.replace("http", "ws", 1)
 
     def driver(self, path: str = "/", **query: str) -> str:
         """A websocket URL with the token in its query."""
@@ -229,7 +239,7 @@ def start(directory: Path, logs: Path, settings: Mapping[str, str]) -> Gateway:
     try:
         for line in process.stdout:
             gateway.output.append(line)
-            if line.startswith("listening on http://"):
+            if line.startswith("listening on http"):
                 gateway.url = line.removeprefix("listening on ").strip()
                 return gateway
     finally:

@@ -24,6 +24,7 @@ from gateway.relay.browser_leg import HIGH_WATER, BrowserLeg, dial
 from gateway.relay.client_leg import ClientLeg
 from gateway.relay.commands import Answerable, CloseBrowser, Info, Reconnect, Snapshot, answer
 from gateway.relay.overrides import Override
+from gateway.relay.places import Places
 from gateway.relay.relay import Relays, relaying
 from gateway.web.connect import upgrade
 from tests.fakes.chromium import PATIENCE, FakeChromium, Wire, soon
@@ -38,6 +39,7 @@ class Visit:
     """One websocket through the relay: its seat and what answers its commands."""
 
     rewrites = True
+    places: Places | None = None
 
     def __init__(self, transport: asyncio.Transport, browser: BrowserLeg, start: Start) -> None:
         self.transport = transport

@@ -19,6 +19,7 @@ from gateway.relay.client_leg import ClientLeg
 from gateway.relay.commands import Answerable, answer
 from gateway.relay.overrides import Override
 from gateway.relay.park import Dialogs, Holder, holding
+from gateway.relay.places import Places
 from gateway.relay.relay import Relays, relaying
 from gateway.web.connect import upgrade
 from tests.relay.rig import until
@@ -39,6 +40,7 @@ class Driving:
     """What answers a driver's commands."""
 
     rewrites = True
+    places: Places | None = None
 
     def __init__(self, holder: Holder) -> None:
         self._turn = holder.turn()

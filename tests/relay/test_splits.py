@@ -18,6 +18,7 @@ from gateway.relay.commands import Answerable, answer
 from gateway.relay.encoding import CLOSE, CONTINUATION, PING, PONG, TEXT, encode
 from gateway.relay.frames import BrowserFrames
 from gateway.relay.overrides import Override
+from gateway.relay.places import Places
 from tests.relay.test_frames import boundaries, expected_segments, frame, masked, messages, oracle, read
 
 # Every kind of frame next to others: empty, each form of length, fragments with control frames in between.
@@ -98,6 +99,7 @@ class Answers:
     """Answers each command of ours at once."""
 
     rewrites = False
+    places: Places | None = None
 
     def perform(self, command: Answerable, client: ClientLeg) -> None:
         client.reply(answer(command, {}))

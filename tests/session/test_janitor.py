@@ -12,8 +12,9 @@ from browser_pool.spec import LaunchSpec
 from browser_pool.tasks import running
 from gateway.records import Kind, SessionRecord, SessionSpec, Status, new_session_id
 from gateway.session import janitor
+from gateway.session.files import Files
 from gateway.session.incarnation import Means
-from gateway.session.janitor import STANDARD_RETENTION, keep_sweeping, sweep, sweep_snapshots
+from gateway.session.janitor import STANDARD_RETENTION, keep_sweeping, sweep, sweep_files, sweep_snapshots
 from gateway.session.registry import Registry, open_registry
 from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.seal import Sealer
@@ -62,7 +63,10 @@ class Place:
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     means = Means(
-        BrowserPool(tmp_path / "browsers", Binaries()), Slots(1, 0, 1), Vault(tmp_path / "snapshots", Sealer(()))
+        BrowserPool(tmp_path / "browsers", Binaries()),
+        Slots(1, 0, 1),
+        Vault(tmp_path / "snapshots", Sealer(())),
+        Files(tmp_path / "downloads", 1 << 20),
     )
     async with (
         open_store(tmp_path / "gateway.sqlite") as store,
@@ -91,6 +95,21 @@ async def test_ended_sessions_are_erased_after_retention(place: Place) -> None:
     assert not await place.vault.list(old.id)
     assert await place.store.get(young.id) == young
     assert len(await place.vault.list(young.id)) == 1
+
+
+async def test_files_go_with_the_record_and_those_of_nobody_go(place: Place) -> None:
+    async def one() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    old = await place.remembered(Status.STOPPED, ended_at=NOW - RETENTION - 1)
+    kept = await place.remembered(Status.STOPPED, ended_at=NOW)
+    files, unknown = place.registry.means.files, new_session_id()
+    for session in (old.id, kept.id, unknown):
+        await files.add(session, "one", one())
+    await place.sweep()
+    assert set(await files.sessions()) == {kept.id, unknown}
+    assert await sweep_files(place.store, files) == 1
+    assert await files.sessions() == [kept.id]
 
 
 async def test_standard_sessions_go_sooner(place: Place) -> None:

@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import pytest
 
 from gateway.errors import Code, GatewayError
-from gateway.records import SessionId, new_session_id
-from gateway.tenancy.access import TENANT, Access, Principal, Role
+from gateway.records import Tenant, new_session_id
+from gateway.tenancy.access import NOBODY, TENANT, Access, Principal, Role
 from gateway.tenancy.capability import TICKET_LIFE, Scope
+from gateway.tenancy.secret import digest
+from gateway.tenancy.tenants import Tenants
 
 NOW = 1_000_000.0
 KEY = bytes(range(32))
@@ -55,7 +59,7 @@ def test_without_a_token_nobody_needs_one() -> None:
 def test_a_capability_is_for_one_session(access: Access, scope: Scope) -> None:
     secret = access.capabilities.capability(SESSION, scope)
     principal = access.principal(secret, NOW)
-    assert principal == Principal(TENANT, Role.USER, scope, SESSION)
+    assert principal == Principal(NOBODY, Role.USER, scope, SESSION)
     for ask in (principal.require_tenant, principal.require_create):
         with pytest.raises(GatewayError) as error:
             ask()
@@ -100,4 +104,70 @@ def test_a_macs_scope_is_part_of_it(access: Access) -> None:
     # A ticket of a tenant who calls himself like a session must not open that session.
     mac = access.capabilities.ticket(SESSION, NOW).rpartition("~")[2]
     refused(access, f"{SESSION}.{mac}")
-    refused(access, f"{SESSION}.{access.capabilities.capability(SessionId(SESSION), Scope.CREATE).partition('.')[2]}")
+    secret = access.capabilities.capability(SESSION)
+    refused(access, f"{secret[:-24]}{mac}")
+
+
+@pytest.fixture
+def tenants(tmp_path: Path) -> Path:
+    file = tmp_path / "tenants.toml"
+    file.write_text(TENANTS)
+    return file
+
+
+TENANTS = f"""
+[tenants.one]
+tokens = ["token-of-one"]
+[tenants.two]
+token_hashes = ["sha256:{digest("token-of-two")}"]
+role = "viewer"
+max_sessions = 2
+"""
+
+
+def test_tenants_by_their_tokens(tenants: Path) -> None:
+    access = Access("the-token", KEY, Tenants(tenants))
+    assert access.principal("token-of-one", NOW) == Principal("one", Role.USER)
+    assert access.principal("token-of-two", NOW) == Principal("two", Role.VIEWER)
+    assert access.principal("the-token", NOW) == Principal(TENANT, Role.ADMIN)
+    for credential in (None, "", "one", digest("token-of-one"), f"sha256:{digest('token-of-two')}", "token-of-thre"):
+        assert "token-of" not in refused(access, credential)
+    assert access.tenant("two").max_sessions == 2
+    assert access.tenant(TENANT) == Tenant(TENANT, Role.ADMIN)
+    assert access.tenant("three").max_sessions == 0
+
+
+def test_with_tenants_and_no_token_of_its_own_nobody_comes_in_without(tenants: Path) -> None:
+    access = Access(None, KEY, Tenants(tenants))
+    refused(access, None)
+    refused(access, "anything")
+    assert access.principal("token-of-one", NOW).tenant == "one"
+    assert access.tenant(TENANT).max_sessions == 0
+
+
+def test_a_tenant_that_is_no_more(tenants: Path) -> None:
+    file = Tenants(tenants)
+    access = Access("the-token", KEY, file)
+    ticket, capability = access.capabilities.ticket("one", NOW), access.capabilities.capability(SESSION)
+    assert access.principal(ticket, NOW) == Principal("one", Role.USER, Scope.CREATE)
+    refused(access, access.capabilities.ticket("two", NOW))  # a viewer may make nothing
+    tenants.write_text(TENANTS.replace("tenants.one", "tenants.three").replace("-of-one", "-of-three"))
+    assert any([file.look(), file.look()])
+    for credential in ("token-of-one", ticket):
+        refused(access, credential)
+    assert access.principal(capability, NOW).session == SESSION, "what runs goes on"
+    assert access.principal("token-of-three", NOW).tenant == "three"
+    refused(Access("the-token", KEY), ticket)  # nor are there any tenants any more
+
+
+def test_whose_session_is_there() -> None:
+    own, other = Principal("a", Role.USER), new_session_id()
+    assert own.sees("a", SESSION)
+    assert not own.sees("b", SESSION)
+    assert Principal("b", Role.ADMIN).sees("a", SESSION)
+    for scope in (Scope.SESSION, Scope.RECONNECT):
+        bearer = Principal(NOBODY, Role.USER, scope, SESSION)
+        assert bearer.sees("a", SESSION)
+        assert not bearer.sees("a", other)
+    for role in (Role.USER, Role.ADMIN):
+        assert not Principal("a", role, Scope.CREATE).sees("a", SESSION), "a ticket is for a new one"

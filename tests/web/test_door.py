@@ -119,6 +119,14 @@ async def test_origins() -> None:
             assert await ask(Host="127.0.0.1:3000", Origin=origin) == "origin_refused", origin
 
 
+async def test_what_pages_of_other_sites_fetch_without_an_origin() -> None:
+    async with answering(source()) as ask:
+        fetched = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+        assert await ask(Host="127.0.0.1:3000", **fetched) == "origin_refused", "an image"
+        for headers in ({"Sec-Fetch-Mode": "navigate"}, {"Sec-Fetch-Site": "same-origin"}):
+            assert await ask(Host="127.0.0.1:3000", **{**fetched, **headers}) == OPEN
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "wanted"),
     [

@@ -31,6 +31,10 @@ async def test_health(tmp_path: Path) -> None:
             "maxConcurrent": 1,
             "maxQueued": 0,
             "warm": 0,
+            "positions": [],
+            "tenants": {
+                "default": {"running": 1, "queued": 0, "positions": [], "maxConcurrent": 1, "maxQueued": 0},
+            },
             "reason": "full",
         }
         assert body["pressure"] == expected
@@ -93,3 +97,15 @@ async def test_browsers_launched_ahead_are_told_of(tmp_path: Path) -> None:
         await gateway.registry.created(API)
         async with gateway.http.get("/metrics") as answer:
             assert 'gateway_leases_total{from="warm"} 1.0' in await answer.text()
+
+
+async def test_what_holds_browsers_is_told(tmp_path: Path) -> None:
+    async with inside(tmp_path) as gateway:
+        _, body = await gateway.call("GET", "/readyz")
+        held = gateway.registry.means.pool.held
+        assert body == {"status": "ready", "confinement": {one.name: one.holds for one in held.measures}}
+        assert body["confinement"]["watchdog"]
+    async with inside(tmp_path, confinement="off") as gateway:
+        _, body = await gateway.call("GET", "/readyz")
+        assert not body["confinement"]["files"]
+        assert not body["confinement"]["watchdog"]

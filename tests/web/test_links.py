@@ -1,17 +1,23 @@
+import time
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from gateway.records import new_session_id
+from browser_pool.spec import LaunchSpec
+from gateway.records import Kind, SessionRecord, SessionSpec, Status, new_session_id
 from gateway.tenancy.access import TENANT, Access
-from gateway.tenancy.capability import Scope
+from gateway.tenancy.capability import SESSION_LIFE, WINDOW_LIFE, Scope
 from gateway.web.links import Links, links_of
 
 NOW = 1_000_000.0
 ACCESS = Access("the-token", bytes(32))
 SESSION = new_session_id()
+RECORD = SessionRecord(
+    SESSION, SessionSpec(TENANT, Kind.API, LaunchSpec(), 300, 30), Status.DETACHED, NOW, time.time() + 300, generation=7
+)
 
 
 @pytest.fixture(params=["http://127.0.0.1:3000", "https://gate.example"])
@@ -21,15 +27,15 @@ def links(request: pytest.FixtureRequest) -> Links:
 
 def every(links: Links) -> list[str]:
     return [
-        links.connect(SESSION),
-        links.stop(SESSION),
-        links.drive(SESSION),
-        links.reconnect(SESSION),
+        links.connect(RECORD),
+        links.stop(RECORD),
+        links.drive(RECORD),
+        links.reconnect(RECORD),
         links.open(TENANT, NOW),
-        links.session(SESSION),
-        links.devtools_socket(SESSION, "page/T"),
-        links.devtools_page(SESSION),
-        links.devtools_page(SESSION, "T"),
+        links.session(RECORD),
+        links.devtools_socket(RECORD, "page/T"),
+        links.devtools_page(RECORD),
+        links.devtools_page(RECORD, "T"),
     ]
 
 
@@ -50,18 +56,18 @@ def test_scheme_and_address_are_the_base_ones(links: Links) -> None:
 
 def test_connect_stop_and_drive_carry_a_capability_of_the_session(links: Links) -> None:
     for url, path in (
-        (links.connect(SESSION), f"/session/connect/{SESSION}"),
-        (links.stop(SESSION), f"/session/{SESSION}"),
-        (links.drive(SESSION), "/"),
+        (links.connect(RECORD), f"/session/connect/{SESSION}"),
+        (links.stop(RECORD), f"/session/{SESSION}"),
+        (links.drive(RECORD), "/"),
     ):
         assert urlsplit(url).path == path
         principal = ACCESS.principal(token(url), NOW)
         assert (principal.scope, principal.session) == (Scope.SESSION, SESSION)
-    assert parse_qs(urlsplit(links.drive(SESSION)).query)["sessionId"] == [SESSION]
+    assert parse_qs(urlsplit(links.drive(RECORD)).query)["sessionId"] == [SESSION]
 
 
 def test_reconnect_has_it_in_the_path_since_scripts_append_a_query(links: Links) -> None:
-    parts = urlsplit(links.reconnect(SESSION))
+    parts = urlsplit(links.reconnect(RECORD))
     assert not parts.query
     principal = ACCESS.principal(parts.path.rpartition("/")[2], NOW)
     assert (principal.scope, principal.session) == (Scope.RECONNECT, SESSION)
@@ -73,16 +79,38 @@ def test_open_makes_a_session_of_the_tenant(links: Links) -> None:
 
 
 def test_devtools_go_along_with_the_capability(links: Links) -> None:
-    capability = links.session(SESSION).rpartition("/")[2]
+    capability = links.session(RECORD, WINDOW_LIFE).rpartition("/")[2]
     assert ACCESS.principal(capability, NOW).session == SESSION
-    socket = links.devtools_socket(SESSION, "page/T")
+    socket = links.devtools_socket(RECORD, "page/T")
     assert socket == f"{links.ws}/session/{capability}/devtools/page/T"
-    page = urlsplit(links.devtools_page(SESSION, "T"))
+    page = urlsplit(links.devtools_page(RECORD, "T"))
     assert page.path == f"/session/{capability}/devtools/inspector.html"
     # The frontend's own parameter: ws= or wss=, without a scheme.
     scheme, _, address = socket.partition("://")
     assert page.query == f"{scheme}={address}"
-    assert links.devtools_page(SESSION) == f"{links.session(SESSION)}/devtools/inspector.html"
+    assert links.devtools_page(RECORD) == f"{links.session(RECORD, WINDOW_LIFE)}/devtools/inspector.html"
+
+
+def test_a_url_is_of_the_sessions_generation_and_the_same_with_every_look(links: Links) -> None:
+    principal = ACCESS.principal(token(links.connect(RECORD)), NOW)
+    assert (principal.session, principal.generation) == (SESSION, 7)
+    assert links.connect(RECORD) == links.connect(RECORD)
+    assert links.connect(RECORD) != links.connect(replace(RECORD, generation=8))
+
+
+def lasts(credential: str, moment: float) -> bool:
+    return ACCESS.capabilities.read(credential, moment) is not None
+
+
+def test_a_sessions_urls_last_longer_than_what_it_leaves_and_a_windows_a_day(links: Links) -> None:
+    connect, window = token(links.connect(RECORD)), links.devtools_page(RECORD).split("/")[4]
+    now = time.time()
+    assert lasts(connect, RECORD.expires_at + SESSION_LIFE)
+    assert not lasts(connect, RECORD.expires_at + SESSION_LIFE + 3601)
+    assert lasts(window, now + WINDOW_LIFE - 60)
+    assert not lasts(window, now + WINDOW_LIFE + 3602)
+    # Of a session that ended long ago they are good from now on.
+    assert lasts(token(links.stop(replace(RECORD, expires_at=NOW))), now + SESSION_LIFE - 60)
 
 
 @pytest.mark.parametrize("external", [None, "https://gate.example"])

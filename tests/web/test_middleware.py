@@ -10,7 +10,8 @@ from gateway.errors import Code, GatewayError
 from gateway.records import new_session_id
 from gateway.tenancy.access import Access
 from gateway.web.door import PRINCIPAL, Door
-from gateway.web.middleware import HEADERS, middleware
+from gateway.web.headers import HEADERS
+from gateway.web.middleware import dressing, middleware
 
 ACCESS = Access("the-token", bytes(32))
 AUTH = {"Authorization": "Bearer the-token"}
@@ -39,6 +40,7 @@ async def reading(request: web.Request) -> web.Response:
 @pytest.fixture
 async def client() -> AsyncIterator[ClientSession]:
     app = web.Application(middlewares=[middleware(Door(ACCESS, None, ()), frozenset({"public"}))], client_max_size=1000)
+    app.on_response_prepare.append(dressing({"/public": "default-src 'self'"}, tls=True))
     app.router.add_get("/fine", fine)
     app.router.add_get("/public", public, name="public")
     app.router.add_get("/refusing", refusing)
@@ -59,6 +61,8 @@ async def refused(client: ClientSession, method: str, path: str, **options: obje
         assert body["requestId"] == answer.headers["X-Request-Id"]
         for name, value in HEADERS.items():
             assert answer.headers[name] == value
+        assert answer.headers["Server"] == "cdp-gateway"
+        assert answer.headers["X-Frame-Options"] == "DENY"
         return answer.status, body["error"]["code"], dict(answer.headers)
 
 
@@ -80,6 +84,8 @@ async def test_public_routes_need_none(client: ClientSession) -> None:
     async with client.get("/public") as answer:
         assert await answer.json() == {"known": False}
         assert answer.headers["Cache-Control"] == "max-age=60"
+        assert answer.headers["Content-Security-Policy"] == "default-src 'self'"
+        assert "X-Frame-Options" not in answer.headers
 
 
 async def test_foreign_hosts_and_origins_are_refused_before_all_else(client: ClientSession) -> None:

