@@ -19,6 +19,7 @@ from gateway.web.forwarded import believed
 from gateway.web.headers import framed_policy, page_policy
 from gateway.web.health import Health
 from gateway.web.identities import Identities
+from gateway.web.live import PAGE, Live
 from gateway.web.middleware import dressing, middleware
 from gateway.web.sessions import Sessions
 from gateway.web.surface import Surface
@@ -50,6 +51,7 @@ def build_app(
     connect = Connect(registry, relays, door, limits, external_url)
     discovery = Discovery(registry, door.access, limits, external_url, http)
     files = SessionFiles(registry)
+    live = Live(registry)
     health = Health(registry)
 
     async def home(request: web.Request) -> web.StreamResponse:
@@ -69,6 +71,7 @@ def build_app(
     policies = {
         "/": page_policy(welcome),
         "/session/{key}/devtools/{path}": framed_policy(surface.allowed_origins),
+        "/session/{key}/live": page_policy(PAGE, connects=True, framed_by=surface.allowed_origins),
     }
     app.on_response_prepare.append(dressing(policies, surface.certificate is not None))
     app.router.add_get("/", home, name="home", allow_head=False)
@@ -93,6 +96,9 @@ def build_app(
     app.router.add_post(f"/session/{KEY}/files", files.add)
     app.router.add_get(f"/session/{KEY}/files/{{name:[^/]+}}", files.fetch)
     app.router.add_delete(f"/session/{KEY}/files/{{name:[^/]+}}", files.delete)
+
+    app.router.add_get(f"/session/{KEY}/live", live.page)
+    app.router.add_get(f"/session/{KEY}/live/socket", live.socket, allow_head=False)
 
     app.router.add_post("/identities", identities.create)
     app.router.add_get("/identities", identities.page)

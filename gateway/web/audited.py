@@ -38,6 +38,7 @@ ACTIONS = {
     ("GET", "/session/{key}/context"): "session.context",
     ("POST", "/session/{key}/files"): "file.upload",
     ("GET", "/session/{key}/files/{name}"): "file.download",
+    ("GET", "/session/{key}/live/socket"): "session.look",
     ("DELETE", "/session/{key}/files/{name}"): "file.delete",
     ("PUT", "/json/new"): "tab.open",
     ("PUT", "/session/{key}/json/new"): "tab.open",

@@ -31,14 +31,19 @@ CORS_AGE = "600"  # seconds that a browser remembers the answer to a preflight
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
-def page_policy(html: str) -> str:
-    """The policy of a page of ours: its own inline scripts and styles by their hashes, and nothing else."""
+def page_policy(html: str, *, connects: bool = False, framed_by: Sequence[str] | None = None) -> str:
+    """The policy of a page of ours: its own inline scripts and styles by their hashes, and nothing else.
+
+    One that `connects` may do so to us; one that is `framed_by` anyone may be by our own pages and those origins.
+    """
     allowed: dict[str, list[str]] = {"script": [], "style": []}
     for kind, text in _INLINE.findall(html):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         allowed[kind].append(f"'sha256-{digest}'")
     own = [f"{kind}-src " + (" ".join(hashes) or "'none'") for kind, hashes in allowed.items()]
-    return "; ".join(["default-src 'none'", *own, "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"])
+    own += ["connect-src 'self'"] if connects else []
+    frames = "'none'" if framed_by is None else " ".join(["'self'", *framed_by])
+    return "; ".join(["default-src 'none'", *own, "base-uri 'none'", "form-action 'none'", f"frame-ancestors {frames}"])
 
 
 def framed_policy(allowed_origins: Sequence[str]) -> str:

@@ -62,11 +62,19 @@ class Links:
         scheme, _, address = self.devtools_socket(record, f"page/{target}").partition("://")
         return f"{url}?{scheme}={address}"
 
-    def _secret(self, record: SessionRecord, scope: Scope = Scope.SESSION, life: float = SESSION_LIFE) -> str:
+    def live(self, record: SessionRecord) -> str:
+        """A page that shows what the browser shows. Who has it can look on, and do nothing else."""
+        return f"{self.base}/session/{self._secret(record, life=WINDOW_LIFE, viewer=True)}/live"
+
+    def _secret(
+        self, record: SessionRecord, scope: Scope = Scope.SESSION, life: float = SESSION_LIFE, viewer: bool = False
+    ) -> str:
         """A capability of the session's generation. That of a running session is the same each time it is shown."""
         begin = time.time() if life == WINDOW_LIFE else max(time.time(), record.expires_at)
         end = math.ceil((begin + life) / STEP) * STEP
-        return self.access.capabilities.capability(record.id, scope, generation=record.generation, expires=end)
+        return self.access.capabilities.capability(
+            record.id, scope, generation=record.generation, expires=end, viewer=viewer
+        )
 
 
 def links_of(request: web.Request, access: Access, external_url: str | None) -> Links:

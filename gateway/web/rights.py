@@ -40,6 +40,8 @@ RIGHTS = {
     "POST /session/{key}/snapshot": Right.USE,
     "GET /session/{key}/snapshots": Right.USE,
     "GET /session/{key}/context": Right.USE,  # cookies
+    "GET /session/{key}/live": Right.LOOK,
+    "GET /session/{key}/live/socket": Right.LOOK,
     "GET /session/{key}/files": Right.USE,
     "POST /session/{key}/files": Right.USE,
     "GET /session/{key}/files/{name}": Right.USE,
@@ -88,7 +90,9 @@ def check(asked: Right, principal: Principal) -> None:
     if asked is Right.ANYONE or (asked is Right.LOOK and principal.role is Role.VIEWER):
         return
     if principal.role is Role.VIEWER:
-        raise GatewayError(Code.FORBIDDEN, "role viewer may list and show sessions, and nothing else")
+        raise GatewayError(
+            Code.FORBIDDEN, "role viewer may list and show sessions and look at what they show, and nothing else"
+        )
     if asked in (Right.TENANT, Right.NODE):
         principal.require_tenant()
     if asked is Right.NODE and principal.role is not Role.ADMIN:

@@ -326,6 +326,7 @@ def shape(record: SessionRecord, links: Links) -> dict[str, Any]:
         "connect": None if ended else links.connect(record) if api else links.drive(record),
         "stop": links.stop(record),
         "devtools": links.devtools_page(record) if record.status.running else None,
+        "live": links.live(record) if record.status.running else None,
         "ttl": int(spec.ttl * 1000),
         "processKeepAlive": int(spec.keep * 1000),
         "persist": spec.persist,

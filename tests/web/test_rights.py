@@ -38,6 +38,7 @@ SOCKETS = {
     "GET /session/connect/{key}",
     "GET /devtools/{what}/{target}",
     "GET /session/{key}/devtools/{what}/{target}",
+    "GET /session/{key}/live/socket",
 }
 UPGRADE = {
     "Connection": "Upgrade",
