@@ -14,8 +14,11 @@ PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.versi
 run: $(VENV)/.browser
 	@exec $(BIN)/cdp-gateway serve $(ARGS)
 
+# Much of a test is waiting: two files at a time take half as long. ARGS: what pytest takes.
+WORKERS ?= 2
+
 test: setup-test
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # A million and more broken frames and handshakes; ARGS: --seed N (as it was told), --frames N, --visits N, --handshakes N
 fuzz: setup-test

@@ -62,6 +62,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """The command sets the process's own; the next test shall not notice."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture
 async def no_task_left() -> AsyncIterator[None]:
     """Fail when a test leaves an asyncio task of its own behind."""

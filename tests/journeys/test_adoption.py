@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -96,7 +97,8 @@ async def test_killed_with_all_its_browsers(start_gateway: Starter, site: Site) 
         await asyncio.sleep(1.5)  # one interval: what is older must be there
         first.process.kill()
         for process in first.processes():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # what ends with the gateway by itself
+                process.kill()
         await asyncio.to_thread(first.kill)
     second = await start_gateway()
     assert second.nothing_left()
