@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import Code, GatewayError
-from gateway.records import Tenant, new_session_id
+from gateway.records import SessionId, Tenant, new_session_id
 from gateway.tenancy.access import NOBODY, TENANT, Access, Principal, Role
 from gateway.tenancy.capability import TICKET_LIFE, Scope
 from gateway.tenancy.secret import digest
@@ -11,7 +11,7 @@ from gateway.tenancy.tenants import Tenants
 
 NOW = 1_000_000.0
 KEY = bytes(range(32))
-SESSION = new_session_id()
+SESSION = SessionId("3b1f6c2a-9d84-47e0-8a55-0c6de1f2b793")
 
 
 @pytest.fixture
