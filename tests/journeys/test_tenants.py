@@ -149,6 +149,8 @@ async def test_a_viewer_is_shown_sessions_and_no_way_into_them(tmp_path: Path) -
             assert (one["id"], one["status"]) == (made["id"], "detached")
             assert (one["connect"], one["stop"], one["devtools"]) == (None, None, None)
         assert len(listed) == 1
+        live = [session.pop("live") for session in listed]
+        assert all(made["id"] in url and url.endswith("/live") for url in live), "what opens nothing but the view"
         assert made["id"] + "." not in str(listed)
 
 
