@@ -82,7 +82,7 @@ class Dialer:
                 )
                 try:
                     return await _channel(sock, host, tls)
-                except BaseException:
+                except BaseException:  # a cancel, too: the socket is nobody's yet
                     sock.close()
                     raise
         except TimeoutError:

@@ -235,7 +235,7 @@ class EgressProcess:
             try:
                 terms = None if road.terms is None else road.terms.dump()
                 await worker.ask({"do": "open", "terms": terms, "patient": road.patient}, road.listener)
-            except BaseException:
+            except BaseException:  # a cancel, too: the worker may not know of it
                 road.announced = False
                 raise
 
