@@ -76,10 +76,10 @@ async def test_a_killed_gateways_sessions_go_on(start_gateway: Starter, site: Si
 
 async def test_the_time_that_was_left(start_gateway: Starter, site: Site) -> None:
     first = await start_gateway()
-    session = await first.create(processKeepAlive=2_500)
+    session = await first.create(processKeepAlive=6_000)
     await asyncio.to_thread(first.kill)
     second = await start_gateway()
-    record = await second.status(session["id"], "suspended", timeout=2.5)
+    record = await second.status(session["id"], "suspended", timeout=6)
     assert record["reason"] == "keep_alive"
     assert second.nothing_left()
 

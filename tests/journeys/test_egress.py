@@ -27,6 +27,25 @@ async def titles(gateway: Gateway, session: str) -> list[str]:
     return [target["title"] for target in (await gateway.request("GET", f"/session/{session}/json/list")).ok()]
 
 
+async def refused(gateway: Gateway, session: str, rule: str) -> None:
+    """Its page was refused by that rule: a create is answered when its page begins to load."""
+
+    async def told() -> bool:
+        return rule in rules(await gateway.record(session))
+
+    await eventually_asked(f"refused: {rule}", told)
+
+
+async def titled(gateway: Gateway, session: str) -> list[str]:
+    """Its titles, once the page has one: Chromium tells of it a moment after the page is there."""
+
+    async def there() -> list[str]:
+        found = await titles(gateway, session)
+        return found if all(found) and not any("127.0.0.1" in title for title in found) else []
+
+    return await eventually_asked("a title", there)
+
+
 def rules(session: Any) -> list[str]:
     return [one["rule"] for one in session["egress"]["refused"]]
 
@@ -35,21 +54,21 @@ async def test_this_machine_is_closed_unless_it_is_opened(start_gateway: Starter
     gateway = await start_gateway(egress_allow="")
     place = site.url.partition("//")[2]
     closed = await gateway.create(url=site.url)
-    assert await titles(gateway, closed["id"]) == ["Refused by the egress rules"]
+    assert await titled(gateway, closed["id"]) == ["Refused by the egress rules"]
     shown = (await gateway.record(closed["id"]))["egress"]
     assert {"rule": "loopback-address", "domain": "127.0.0.1", "count": 1} in shown["refused"]
     # Whoever runs the gateway may open it for a session of theirs.
     opened = await gateway.create(url=site.url, egress={"allow": [place]})
-    assert await titles(gateway, opened["id"]) != ["Refused by the egress rules"]
+    assert await titled(gateway, opened["id"]) != ["Refused by the egress rules"]
     mine = next(
         one for one in (await gateway.record(opened["id"]))["egress"]["domains"] if one["domain"] == "127.0.0.1"
     )
     assert mine["bytesIn"] > 0
     denied = await gateway.create(url=site.url, egress={"allow": [place], "deny": ["127.0.0.0/8"]})
-    assert "denied: 127.0.0.0/8" in rules(await gateway.record(denied["id"]))
+    await refused(gateway, denied["id"], "denied: 127.0.0.0/8")
     # The gateway's own port, and another's DevTools, stay closed even then.
     own = await gateway.create(url=gateway.url, egress={"allow": ["127.0.0.1"]})
-    assert "gateway" in rules(await gateway.record(own["id"]))
+    await refused(gateway, own["id"], "gateway")
     stopped = (await gateway.request("DELETE", f"/session/{denied['id']}")).ok()
     assert "denied: 127.0.0.0/8" in rules(stopped), "it is remembered"
     metrics = (await gateway.request("GET", "/metrics")).ok()
