@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path("/sys/fs/cgroup")
 CONTROLLERS = ("memory", "pids")
 OURS = "gateway"
-THREADS = 20  # of a process on average: pids.max counts threads
+THREADS = 20  # of a process on average: pids.max counts threads, as RLIMIT_NPROC does
 
 
 def own(root: Path = ROOT, proc: Path = Path("/proc")) -> Path | None:

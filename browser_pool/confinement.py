@@ -10,11 +10,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from browser_pool import confine, landlock, reach
+from browser_pool.cgroup import THREADS
 from browser_pool.errors import BrowserFailed
 from browser_pool.profile import BrowserDirectory
 
 MOST_FILES = 8192  # open ones of a process; Chromium asks for as many
-THREADS = 20  # of a process at most, on average: RLIMIT_NPROC counts threads
 LEAST_MEMORY, LEAST_PROCESSES, LEAST_DISK = 256 << 20, 8, 64 << 20  # below, no browser gets to its first page
 
 

@@ -129,7 +129,7 @@ def bound(port: int | None = None) -> socket.socket:
         sock.bind(("127.0.0.1", port or 0))
         sock.listen(128)
         sock.setblocking(False)
-    except BaseException:
+    except OSError:
         sock.close()
         raise
     return sock
