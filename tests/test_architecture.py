@@ -25,6 +25,7 @@ ORDER = (
     "gateway.snapshot",
     "gateway.tenancy",
     "gateway.session",
+    "gateway.pages",
     "gateway.web",
     "gateway.doctor",
     "gateway.client",
