@@ -63,6 +63,11 @@ class Browser:
     _changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     @property
+    def url(self) -> str:
+        """Its DevTools endpoint."""
+        return f"ws://127.0.0.1:{self.port}{self.path}"
+
+    @property
     def guid(self) -> str:
         """Chromium's own id of its browser endpoint, the last part of `path`."""
         return self.path.rpartition("/")[2]

@@ -65,6 +65,11 @@ def path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def paths(text: str) -> tuple[Path, ...]:
+    """Files or directories, comma separated."""
+    return tuple(path(word) for word in words(text))
+
+
 def switch(text: str) -> bool:
     """true or false."""
     if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
@@ -177,6 +182,9 @@ class Config:
     )
     egress_deny: tuple[str, ...] = setting(
         destinations, (), "what browsers may not reach: *.ads.example; with * all but what egress_allow has"
+    )
+    filter_lists: tuple[Path, ...] = setting(
+        paths, (), "what blockAds filters by, files in Adblock Plus's syntax; the system's EasyList if not set"
     )
     allowed_origins: tuple[str, ...] = setting(words, (), "web origins that may connect, beside the gateway's own")
     external_url: str | None = setting(url, None, "how clients reach the gateway, for the URLs that it hands out")

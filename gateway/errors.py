@@ -1,11 +1,16 @@
 """Every refusal once: its stable code, its HTTP status, and the close codes of sockets already open.
 
 Raise `GatewayError(Code.X, "words")` anywhere below the web layer; `web/middleware.py` turns it
-into `{"error": {"code", "message"}, "requestId"}`.
+into what the dialect's clients expect (`web/dialects.py`), natively `{"error": {"code", "message"}, "requestId"}`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from types import MappingProxyType
+from typing import Any
+
+NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Code(Enum):
@@ -30,9 +35,12 @@ class Code(Enum):
     FENCED = ("fenced", 409)
     SESSION_ENDED = ("session_ended", 410)
     REQUEST_TIMEOUT = ("request_timeout", 408)
+    PAGE_TIMEOUT = ("page_timeout", 408)
     BODY_TOO_LARGE = ("body_too_large", 413)
     UNSUPPORTED = ("unsupported", 422)
     QUOTA_EXCEEDED = ("quota_exceeded", 422)
+    WAIT_FAILED = ("wait_failed", 422)
+    ELEMENT_MISSING = ("element_missing", 422)
     SNAPSHOT_UNREADABLE = ("snapshot_unreadable", 422)
     IDEMPOTENCY_MISMATCH = ("idempotency_mismatch", 422)
     TOO_MANY_SESSIONS = ("too_many_sessions", 429)
@@ -43,6 +51,9 @@ class Code(Enum):
     UPGRADE_REQUIRED = ("upgrade_required", 426)
     INTERNAL = ("internal", 500)
     BAD_GATEWAY = ("browser_unreachable", 502)
+    PAGE_UNREACHABLE = ("page_unreachable", 502)
+    PAGE_CRASHED = ("page_crashed", 502)
+    PAGE_FAILED = ("page_failed", 502)
     OVERLOADED = ("overloaded", 503)
     BROWSER_FAILED = ("browser_failed", 503)
     SAVE_FAILED = ("save_failed", 503)
@@ -80,10 +91,16 @@ class Farewell:
 
 
 class GatewayError(Exception):
-    """A refusal that the caller is told about in full. `retry_after` is in whole seconds."""
+    """A refusal that the caller is told about in full. `retry_after` is in whole seconds.
 
-    def __init__(self, code: Code, message: str, *, retry_after: int | None = None) -> None:
+    `details` is what else the caller is told, as JSON: what a program can use that has read the code.
+    """
+
+    def __init__(
+        self, code: Code, message: str, *, retry_after: int | None = None, details: Mapping[str, Any] = NO_DETAILS
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.retry_after = retry_after
+        self.details = details

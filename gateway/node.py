@@ -19,8 +19,10 @@ from browser_pool.memory import memory
 from browser_pool.pool import BrowserPool
 from browser_pool.tasks import running
 from browser_pool.users import let_pass
+from gateway.adblock.filters import Filters
 from gateway.config import Config
 from gateway.egress.process import EgressProcess
+from gateway.pages.service import open_pages
 from gateway.records import Limits, Rules
 from gateway.relay.relay import relaying
 from gateway.session.files import Files
@@ -131,12 +133,14 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
         )
         _say_what_holds(pool)
         quotas, storage = Quotas(access.tenant), Storage(store, vault, access.tenant)
-        means = Means(pool, slots, vault, files, egress=egress, quotas=quotas, storage=storage)
+        filters = Filters(config.filter_lists)
+        means = Means(pool, slots, vault, files, egress=egress, quotas=quotas, storage=storage, filters=filters)
         registry = await stack.enter_async_context(open_registry(store, means, drain_timeout=config.drain_timeout))
         if known.tenants is not None:
             await stack.enter_async_context(running(known.tenants.follow(slots.settle), "tenants"))
         await stack.enter_async_context(running(files.watch(), "files"))
         await stack.enter_async_context(running(keep_sweeping(store, registry, config.retention), "janitor"))
+        pages = await stack.enter_async_context(open_pages(registry, directory / "driver", ttl=config.ttl_max))
         http = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15), trust_env=False)
         )
@@ -153,6 +157,7 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
             external_url=config.external_url,
             max_body=config.max_body,
             surface=surface,
+            pages=pages,
         )
         try:
             port = await stack.enter_async_context(listening(config, app, surface, SHUTDOWN))

@@ -169,9 +169,13 @@ class SessionSpec:
     source: Source | None = None
     park: float | None = None  # seconds without a client until its browser is parked; None: never
     checkpoint: float | None = None  # seconds between two savings while it runs, at least; None: none
+    idle: float | None = None  # seconds without any use until it ends; None: until its ttl
     dialogs: str = "dismiss"  # or accept: what a page is answered when nobody is there
     identity: Identity | None = None
     egress: Egress = Egress()
+    block_ads: bool = False  # advertisements and trackers, by filter lists
+    profile: str | None = None  # the profile that it began with, or is to become
+    persist_profile: bool = False  # what it saves is the profile's from then on
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,21 +221,37 @@ class SessionRecord:
     failures: int = 0
     used: Usage = field(default_factory=Usage)  # of the network, by its browsers that are gone
     generation: int = 0
+    history: tuple[tuple[float, str], ...] = ()  # instants, and what happened: the last hundred
 
     def amended(
-        self, now: float, *, ttl: float | None, keep: float | None, labels: tuple[tuple[str, str], ...] | None
+        self,
+        now: float,
+        *,
+        ttl: float | None,
+        keep: float | None,
+        labels: tuple[tuple[str, str], ...] | None,
+        idle: float | None = None,
     ) -> "SessionRecord":
-        """With new terms: `ttl` and `keep` in seconds, `ttl` from `now`; None leaves as it is."""
+        """With new terms: `ttl`, `keep` and `idle` in seconds, `ttl` from `now`; None leaves as it is."""
         spec = replace(
             self.spec,
             ttl=self.spec.ttl if ttl is None else ttl,
             keep=self.spec.keep if keep is None else keep,
             labels=self.spec.labels if labels is None else labels,
+            idle=self.spec.idle if idle is None else idle,
         )
         return replace(self, spec=spec, expires_at=self.expires_at if ttl is None else now + ttl)
 
     def settled(self, now: float) -> "SessionRecord":
         """The same as it counts at `now`: a suspended session whose life is over is expired."""
-        if self.status is Status.SUSPENDED and now >= self.expires_at:
-            return replace(self, status=Status.EXPIRED, reason="ttl", ended_at=self.expires_at)
+        if self.status is Status.SUSPENDED and now >= self.ends_at:
+            reason = "ttl" if self.ends_at == self.expires_at else "inactivity"
+            return replace(self, status=Status.EXPIRED, reason=reason, ended_at=self.ends_at)
         return self
+
+    @property
+    def ends_at(self) -> float:
+        """The instant at which it ends at the latest, if nobody uses it until then."""
+        if self.spec.idle is None:
+            return self.expires_at
+        return min(self.expires_at, (self.last_used_at or self.created_at) + self.spec.idle)

@@ -20,6 +20,7 @@ ORDER = (
     "gateway.audit",
     "gateway.relay",
     "gateway.egress",
+    "gateway.adblock",
     "gateway.store",
     "gateway.identity",
     "gateway.snapshot",

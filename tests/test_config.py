@@ -56,6 +56,7 @@ TAKEN: dict[str, tuple[str, object]] = {
     "browser_disk": ("512MiB", 512 << 20),
     "egress_allow": ("*.example, 10.0.0.0/8,host:443", ("*.example", "10.0.0.0/8", "host:443")),
     "egress_deny": ("", ()),
+    "filter_lists": ("/a.txt, /b.txt", (Path("/a.txt"), Path("/b.txt"))),
     "allowed_origins": ("https://a.example", ("https://a.example",)),
     "external_url": ("https://gate.example/", "https://gate.example"),
     "redis_url": ("redis://r", "redis://r"),

@@ -44,3 +44,5 @@ def test_an_error_says_its_message() -> None:
     assert str(error) == error.message == "the gateway is stopping"
     assert error.retry_after == 5
     assert GatewayError(Code.DRAINING, "x").retry_after is None
+    assert GatewayError(Code.DRAINING, "x").details == {}
+    assert GatewayError(Code.DRAINING, "x", details={"action": 2}).details == {"action": 2}

@@ -47,3 +47,20 @@ def test_the_secrets_of_an_identity_are_no_part_of_its_text() -> None:
     identity = Identity(user_agent="Agent", extra_headers=(("Authorization", "s3cret"),))
     assert "Agent" in repr(replace(RECORD, spec=replace(SPEC, identity=identity)))
     assert "s3cret" not in repr(replace(RECORD, spec=replace(SPEC, identity=identity)))
+
+
+def test_a_suspended_session_that_nobody_uses_ends_before_its_time() -> None:
+    idle = replace(RECORD, spec=replace(SPEC, idle=20), last_used_at=1030)
+    assert idle.settled(1049.9) == idle
+    over = idle.settled(1050)
+    assert (over.status, over.reason, over.ended_at) == (Status.EXPIRED, "inactivity", 1050)
+    assert replace(idle, last_used_at=None).ends_at == 1020, "counted from when it was made"
+    used = replace(idle, last_used_at=1055)
+    assert used.settled(1060).reason == "ttl", "its ttl stays the hard end"
+
+
+def test_new_terms() -> None:
+    amended = RECORD.amended(1010, ttl=100, keep=None, labels=(("a", "b"),), idle=7)
+    assert (amended.expires_at, amended.spec.keep, amended.spec.idle) == (1110, SPEC.keep, 7)
+    assert amended.spec.labels == (("a", "b"),)
+    assert amended.amended(1020, ttl=None, keep=None, labels=None).spec.idle == 7

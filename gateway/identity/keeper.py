@@ -5,7 +5,8 @@ window that is opened at a url asks for it at once, and any client's answer lets
 documents are held as well (`Fetch`), until all that is to be said to their page is on its way: what goes out on one
 socket is dealt with in its order, and what a page's process has not answered is said again to the next one.
 
-For the same reason a popup gets our answer late: its driver's scripts would come too late if it went by ours.
+For the same reason a popup gets our answer late: its driver's scripts would come too late if it went by ours. And a
+driver's answer waits until workers have taken what is said to them (`Keeper.workers_taken`).
 """
 
 import asyncio
@@ -18,7 +19,8 @@ from gateway.identity.overrides import Command, Overrides, Running, overrides
 from gateway.records import Identity
 
 SETTLE = 2.0  # seconds for pages that are there already to take it
-HOLD = 3.0  # seconds that a document waits for its page to take it
+HOLD = 10.0  # seconds that a document waits for its page to take it, which only one that hangs lets pass
+ANSWER = 1.0  # seconds that a driver's answer to a worker waits for ours
 GRACE = 1.0  # seconds that a popup waits for a driver to let it go, where there may be none
 USUAL_LOCALE = "en-US"  # the one that every Chromium has
 FAREWELL = 2.0  # seconds for the browser to let go of us
@@ -30,27 +32,28 @@ INNER = [{"type": "iframe"}, {"type": "worker"}]
 
 
 @asynccontextmanager
-async def keeping(devtools: DevTools, identity: Identity | None) -> AsyncIterator[None]:
+async def keeping(devtools: DevTools, identity: Identity | None) -> AsyncIterator["Keeper | None"]:
     """Hold `identity` in the browser of `devtools`, in what it shows now and later, while the block lasts.
 
     What the flags of `launch` do already costs nothing here. Raises DevToolsError and DevToolsGone on entering;
-    later the browser may go at any moment, which ends the holding in silence.
+    later the browser may go at any moment, which ends the holding in silence. Yields None where there is nothing to
+    hold.
     """
     wanted = await _overrides(devtools, identity) if identity is not None else Overrides()
     if not wanted.attaches and not wanted.patterns:
-        yield
+        yield None
         return
     async with crew(patience=PATIENCE) as start:
-        keeper = _Keeper(devtools, wanted, start)
+        keeper = Keeper(devtools, wanted, start)
         with devtools.listening(keeper.look):
             try:
                 await keeper.begin()
-                yield
+                yield keeper
             finally:
                 await keeper.end()
 
 
-class _Keeper:
+class Keeper:
     """The work of `keeping`: `look` takes every event of the connection."""
 
     def __init__(self, devtools: DevTools, wanted: Overrides, start: Start) -> None:
@@ -60,6 +63,7 @@ class _Keeper:
         self._sessions: dict[str, str] = {}  # ours, to their targets
         self._settled: dict[str, asyncio.Event] = {}  # by target: it has taken all that was said
         self._live: set[str] = set()  # pages that had a document when they came: they answer before the next one
+        self._workers: set[str] = set()  # targets
         self._permitted: set[str | None] = set()  # browser contexts
 
     async def begin(self) -> None:
@@ -69,6 +73,7 @@ class _Keeper:
         if self._wanted.attaches:
             kinds = OUTER if self._wanted.worker else PAGES
             await self._devtools.send("Target.setAutoAttach", _attaching(kinds))
+            self._live.update(self._settled)  # what was there before us has one
             with suppress(TimeoutError):  # a page that hangs shall not hold up the rest
                 async with asyncio.timeout(SETTLE):
                     for event in list(self._settled.values()):
@@ -82,6 +87,21 @@ class _Keeper:
                 await self._devtools.send("Target.setAutoAttach", params, timeout=FAREWELL)
             if self._wanted.patterns:
                 await self._devtools.send("Fetch.disable", timeout=FAREWELL)
+
+    async def workers_taken(self) -> None:
+        """Return once every worker that there is has taken what is said to it, or hangs.
+
+        Any client's answer starts a shared worker, so that a driver's must not come before: its events and ours are
+        on two sockets, and which is read first is chance.
+        """
+        if not self._wanted.worker:
+            return
+        with suppress(DevToolsError, DevToolsGone, TimeoutError):
+            async with asyncio.timeout(ANSWER):
+                await self._devtools.send("Browser.getVersion")  # behind every event that the driver may have seen
+                for target in tuple(self._workers):
+                    if (settled := self._settled.get(target)) is not None:
+                        await settled.wait()
 
     def look(self, method: str, params: Params, session: str | None) -> None:
         """One event. What it asks for is begun here and not in a task, so that it goes out in the order of events."""
@@ -105,6 +125,8 @@ class _Keeper:
         popup = bool(info.get("canAccessOpener"))  # it shares its opener's process until it has a document of its own
         if popup or info["url"] == "about:blank":
             self._live.add(target)
+        if kind.endswith("worker"):
+            self._workers.add(target)
         if kind == "page" and self._wanted.permission:
             self._permit(info.get("browserContextId"))
         commands = self._commands(kind)
@@ -133,6 +155,7 @@ class _Keeper:
         if target is not None:
             self._settled.pop(target, asyncio.Event()).set()
             self._live.discard(target)
+            self._workers.discard(target)
 
     def _permit(self, context: str | None) -> None:
         if context not in self._permitted:

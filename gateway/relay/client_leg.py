@@ -8,11 +8,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from time import time
 from typing import Protocol
 
 from gateway.errors import CloseCode, Farewell
 from gateway.relay.browser_leg import HIGH_WATER, BrowserLeg
-from gateway.relay.commands import CONCERNS, Answerable, Reject, Rewrite, recognise, refuse
+from gateway.relay.commands import CONCERNS, Answerable, LetGo, Reject, Rewrite, recognise, refuse
 from gateway.relay.encoding import CLOSE, NO_CODE, PING, PONG, encode, encode_close, encode_masked, parse_close
 from gateway.relay.frames import ClientFrames, Command, Control, Segment, Violation
 from gateway.relay.overrides import Override
@@ -23,9 +25,17 @@ BOUNDARY_TIMEOUT = 1.0  # seconds for a frame under way to its end, before a Clo
 REPLIES_LIMIT = 256 << 10  # bytes of our own replies that may wait before the client is no longer read
 
 
+@dataclass(slots=True)
+class Pulse:
+    """`at` is the instant of a session's last use: each message of a client's moves it, pings and pongs do not."""
+
+    at: float
+
+
 class Commands(Protocol):
     """What answers the client's `Gateway.*` commands."""
 
+    pulse: Pulse
     rewrites: bool  # whether contexts shall outlive this connection
     places: Places | None  # where the session's files are, if they are to be kept there
 
@@ -34,6 +44,9 @@ class Commands(Protocol):
 
     def note(self, override: Override, client: "ClientLeg") -> bool:
         """The client sets something. True: it shall wait, and all behind it, until `client.go_on()`."""
+
+    def let_go(self, client: "ClientLeg") -> bool:
+        """The client lets a target go. True: that shall wait, and all behind it, until `client.go_on()`."""
 
     def parting(self, browser: BrowserLeg) -> AbstractAsyncContextManager[None]:
         """Around the end of the connection to Chromium, which the client is done with, by whatever road it went."""
@@ -54,6 +67,7 @@ class ClientLeg(asyncio.Protocol):
         self._browser = browser
         self._forward: Callable[[bytes], None] = browser.transport.write
         self._commands = commands
+        self._pulse = commands.pulse
         self._leave = leave
         self._frames = ClientFrames(CONCERNS)
         self._passes: Callable[[bytes], bool] = self._frames.passes
@@ -166,9 +180,12 @@ class ClientLeg(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         if self._passes(data):
+            self._pulse.at = time()
             self._forward(data)
             return
         for segment in self._frames.feed(data):
+            if isinstance(segment, bytes | Command):
+                self._pulse.at = time()
             if self._backlog and isinstance(segment, bytes | Command):
                 self._backlog.append(segment)
                 self._waiting += len(_bytes(segment))
@@ -264,6 +281,11 @@ class ClientLeg(asyncio.Protocol):
             self._forward(segment.frame if changed is None else encode_masked(changed))
         elif isinstance(own, Override):
             self._wait(segment)
+        elif isinstance(own, LetGo):
+            if self._commands.let_go(self):
+                self._wait(segment)
+            else:
+                self._forward(segment.frame)
         else:
             self._commands.perform(own, self)
 

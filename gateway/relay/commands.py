@@ -27,7 +27,7 @@ AUTH_LIMIT = 256  # characters
 CONCERNS = re.compile(
     rb'"(?:Gateway\.|Browser(?:less\.|\.(?:close"|grantP|setPerm|resetPerm|setDown))|Target\.createBrowserContext"'
     rb'|Emulation\.|Network\.set|Page\.(?:enable"|addScriptTo|removeScriptTo|setBypassCSP|setDown|(?:set|clear)[DG]e)'
-    rb"|Security\.setIgnore|DOM\.setFileI)"
+    rb"|Security\.setIgnore|DOM\.setFileI|Runtime\.runIf)"
 )
 
 Params = dict[str, Any]
@@ -80,6 +80,11 @@ class Rewrite:
 
 
 @dataclass(frozen=True, slots=True)
+class LetGo:
+    """`Runtime.runIfWaitingForDebugger`: the client is done with a target that waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """One of ours that is wrong; the error to answer with."""
 
@@ -90,7 +95,7 @@ class Reject:
 
 
 Answerable = Reconnect | Info | Snapshot | CloseBrowser
-Own = Answerable | Rewrite | Reject | Override
+Own = Answerable | Rewrite | LetGo | Reject | Override
 
 
 def recognise(payload: bytes, places: Places | None = None) -> Own | None:
@@ -136,6 +141,8 @@ def recognise(payload: bytes, places: Places | None = None) -> Own | None:
         return None if own is None else Rewrite(_dump(message | {"params": own}), always=True)
     if method in RECORDED:
         return Override(session, method, params, len(payload))
+    if method == "Runtime.runIfWaitingForDebugger":
+        return LetGo()
     if method == "Target.createBrowserContext" and params.get("disposeOnDetach") is True:
         kept = message | {"params": params | {"disposeOnDetach": False}}
         return Rewrite(_dump(kept))

@@ -32,6 +32,7 @@ class SessionCommands:
         self, session: Session, seat: Seat, limits: Limits, reconnect_url: Callable[[], str], start: Start
     ) -> None:
         # A driver's contexts shall outlive its connection; a debugging client's end with it, as it expects.
+        self.pulse = session.pulse
         self.rewrites = seat.role is Role.DRIVER
         self.places = None if session.browser is None else places_of(session.browser.directory)
         self._session = session
@@ -66,6 +67,18 @@ class SessionCommands:
         if override.method.startswith("Browser."):  # permissions
             self._session.decided(override, self._seat.role)
         return self._driving is not None and self._driving.note(override, client)
+
+    def let_go(self, client: ClientLeg) -> bool:
+        """Whether workers may not have taken the session's identity yet."""
+        if (keeper := self._session.keeper) is None:
+            return False
+
+        async def wait() -> None:
+            await keeper.workers_taken()
+            client.go_on()
+
+        self._start(wait(), "workers")
+        return True
 
     @asynccontextmanager
     async def parting(self, browser: BrowserLeg) -> AsyncIterator[None]:

@@ -13,6 +13,7 @@ from browser_pool.devtools import DevToolsError, DevToolsGone
 from browser_pool.spec import Mode
 from browser_pool.tasks import running
 from gateway.errors import Code, GatewayError
+from gateway.identity.keeper import Keeper
 from gateway.records import SessionSpec
 from gateway.relay import overrides
 from gateway.relay.overrides import Override
@@ -43,6 +44,7 @@ class Held:
     checkpointer: Checkpointer | None
     granted: list[Permission]
     shown: asyncio.Event
+    keeper: Keeper | None
 
     def decided(self, override: Override, role: Role) -> None:
         """A client sets a permission. What the driver decides is not restored any more; others' ends with them."""
@@ -115,7 +117,7 @@ async def held(made: Incarnation, spec: SessionSpec, save: Save) -> AsyncIterato
             )
             await stack.enter_async_context(running(_saving(checkpoints, made.shown), "checkpoints"))
         parking = Parking(browser, checkpoints)
-        yield Held(browser, holder, parking, checkpointer, list(known.permissions), made.shown)
+        yield Held(browser, holder, parking, checkpointer, list(known.permissions), made.shown, made.keeper)
 
 
 async def _saving(checkpoints: Checkpoints, shown: asyncio.Event) -> None:

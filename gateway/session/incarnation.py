@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,12 +17,14 @@ from browser_pool.extensions import ExtensionRefused
 from browser_pool.pool import BrowserPool
 from browser_pool.spec import Mode
 from browser_pool.tasks import running
+from gateway.adblock.blocking import blocking
+from gateway.adblock.filters import Filters
 from gateway.egress.pattern import BadPattern
 from gateway.egress.process import EgressDown, EgressProcess
 from gateway.egress.terms import Terms
 from gateway.egress.usage import Usage
 from gateway.errors import Code, GatewayError
-from gateway.identity.keeper import keeping
+from gateway.identity.keeper import Keeper, keeping
 from gateway.records import Rules, SessionId, SessionRecord, SessionSpec, Source
 from gateway.session.files import Files
 from gateway.session.life import Cause
@@ -52,6 +54,8 @@ class Means:
     egress: EgressProcess = field(default_factory=EgressProcess)
     quotas: Quotas = field(default_factory=Quotas)
     storage: Storage | None = None
+    filters: Filters = field(default_factory=Filters)
+    kept: Callable[[SessionRecord, SnapshotInfo], Awaitable[None]] | None = None  # after a save that is a profile's too
 
     async def lead(self, browser: Browser, spec: SessionSpec) -> None:
         """From now on the browser's road leads where the session may go; until then it leads nowhere."""
@@ -101,6 +105,7 @@ class Incarnation:
 
     browser: Browser
     known: ContextDocument
+    keeper: Keeper | None
     answered: asyncio.Event = field(default_factory=asyncio.Event)
     shown: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -127,6 +132,7 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Incar
 
         return rest
 
+    unwanted = await means.filters.engine() if record.spec.block_ads else None
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(means.slots.taken(record.spec.tenant, again=record.incarnation > 1))
         ready = stack.enter_context(means.precedence.preparing())
@@ -139,7 +145,9 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Incar
             await means.lead(browser, record.spec)
             first = record.incarnation <= 1
             await stack.enter_async_context(means.files.within(record.id, browser, first=first))
-            await stack.enter_async_context(keeping(browser.devtools, record.spec.identity))
+            keeper = await stack.enter_async_context(keeping(browser.devtools, record.spec.identity))
+            if unwanted is not None:
+                await stack.enter_async_context(blocking(browser.url, unwanted))
             if document is not None:
                 tell = partial(_tell, record.id)
                 context = restoring(browser.devtools, document, storage=not filled, tell=tell)
@@ -153,7 +161,7 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Incar
             raise GatewayError(Code.TOO_MANY_SESSIONS, str(error), retry_after=5) from error
         except (BrowserFailed, DevToolsError, DevToolsGone) as error:
             raise GatewayError(Code.BROWSER_FAILED, str(error)) from error
-        made = Incarnation(browser, _known(document, storage=not filled))
+        made = Incarnation(browser, _known(document, storage=not filled), keeper)
         await stack.enter_async_context(running(_show(made, pages, ready, means.precedence), "pages"))
         yield made
 
@@ -180,13 +188,16 @@ async def adopted(record: SessionRecord, means: Means) -> AsyncIterator[Incarnat
 
     Raises GatewayError when it does not answer; what it had written by then can be `salvaged`.
     """
+    unwanted = await means.filters.engine() if record.spec.block_ads else None
     async with AsyncExitStack() as stack:
         stack.enter_context(means.slots.kept(record.spec.tenant))
         try:
             browser = await stack.enter_async_context(means.pool.adopted(record.id))
             await means.lead(browser, record.spec)
             await stack.enter_async_context(means.files.within(record.id, browser, first=True))
-            await stack.enter_async_context(keeping(browser.devtools, record.spec.identity))
+            keeper = await stack.enter_async_context(keeping(browser.devtools, record.spec.identity))
+            if unwanted is not None:
+                await stack.enter_async_context(blocking(browser.url, unwanted))
         except (BrowserFailed, DevToolsError, DevToolsGone) as error:
             raise GatewayError(Code.BROWSER_FAILED, str(error)) from error
         last = None
@@ -195,7 +206,7 @@ async def adopted(record: SessionRecord, means: Means) -> AsyncIterator[Incarnat
                 last = await means.vault.load_document(record.id, record.snapshot, storage=False)
             except GatewayError as error:
                 log.warning("snapshot_not_read", session=record.id, error=error.message)
-        made = Incarnation(browser, _known(last, storage=False))
+        made = Incarnation(browser, _known(last, storage=False), keeper)
         made.shown.set()
         yield made
 

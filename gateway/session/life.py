@@ -26,6 +26,7 @@ class Cause(Enum):
     STOPPED = ("stopped", CloseCode.STOPPED, "the session was stopped")
     EXPIRED = ("ttl", CloseCode.EXPIRED, "the session's time is up")
     UNUSED = ("keep_alive", CloseCode.EXPIRED, "no client came back in time")
+    INACTIVE = ("inactivity", CloseCode.EXPIRED, "nobody used the session for its inactivityTimeout")
     CLIENT_LEFT = ("client_left", CloseCode.DONE, "the client left")
     CLOSED = ("browser_closed", CloseCode.DONE, "the client closed the browser")
     CRASHED = ("browser_crashed", CloseCode.CRASHED, "the browser crashed")
@@ -40,10 +41,15 @@ class Cause(Enum):
         self.words = words
 
     @property
+    def final(self) -> bool:
+        """Whether the session's life is over for it, whatever was saved."""
+        return self in (Cause.EXPIRED, Cause.INACTIVE)
+
+    @property
     def status(self) -> Status:
         """How a session that ended for this is listed."""
         match self:
-            case Cause.EXPIRED | Cause.UNUSED:
+            case Cause.EXPIRED | Cause.UNUSED | Cause.INACTIVE:
                 return Status.EXPIRED
             case Cause.CRASHED | Cause.LAUNCH_FAILED | Cause.SAVE_FAILED | Cause.FAULT:
                 return Status.FAILED
@@ -64,7 +70,7 @@ class Terms:
     """The session's own rules. `keep` in seconds; `expires_at` an instant; `survives`: it outlives its browser.
 
     `saved`: there is a snapshot to come back from. `park`: seconds without a client until the browser is parked,
-    None for never.
+    None for never. `idle_at`: the instant at which it has been without use for too long, if it is not used until then.
     """
 
     keep: float
@@ -72,6 +78,7 @@ class Terms:
     survives: bool
     saved: bool = False
     park: float | None = None
+    idle_at: float | None = None
 
 
 # --- states ---

@@ -93,11 +93,17 @@ def deadline(state: State, terms: Terms) -> float | None:
     """The instant at which `state` wants a Tick; None while the browser is being put away, or nothing is left."""
     match state:
         case Detached(until=until, park_at=park_at, parked=parked):
-            return min(until, terms.expires_at, *([park_at] if park_at is not None and not parked else []))
-        case Starting() | Attached() | Suspended():
+            return _earliest(until, terms.expires_at, terms.idle_at, None if parked else park_at)
+        case Attached():
+            return _earliest(terms.expires_at, terms.idle_at)
+        case Starting() | Suspended():
             return terms.expires_at
         case Suspending() | Stopping() | Ended():
             return None
+
+
+def _earliest(*instants: float | None) -> float:
+    return min(instant for instant in instants if instant is not None)
 
 
 def seats(state: State) -> tuple[SeatId, ...]:
@@ -133,6 +139,20 @@ def shown(record: SessionRecord, state: State, now: float) -> SessionRecord:
             return replace(record, status=cause.status, reason=cause.word, ended_at=ended)
         case Suspending() | Stopping():
             return record  # its browser still runs: the new status counts when that is over
+
+
+def told(before: State, after: State) -> str | None:
+    """What the step from `before` to a state of another kind is called in the session's history."""
+    match after:
+        case Attached():
+            return "connected"
+        case Detached():
+            return "started" if isinstance(before, Starting) else "disconnected"
+        case Suspended():
+            return "suspended"
+        case Ended():
+            return "released"
+    return None
 
 
 def _attach(state: State, event: Attach, now: float, terms: Terms) -> Step:
@@ -222,13 +242,13 @@ def _put_away(state: State, cause: Cause, terms: Terms) -> Step:
         case Attached() | Detached():
             evicted = tuple(Evict(seat, cause.close, cause.words) for seat in seats(state))
             following: State = Stopping(cause)
-            if terms.survives and cause is not Cause.EXPIRED:
+            if terms.survives and not cause.final:
                 following = Suspending(cause)
             return following, (*evicted, Release(_worth(cause, terms)))
         case Starting(waiting):
             code = Code.DRAINING if cause is Cause.DRAINED else Code.SESSION_ENDED
             refused = tuple(Refuse(seat, code, cause) for seat, _ in waiting)
-            back = Suspending(cause) if terms.saved and cause is not Cause.EXPIRED else Stopping(cause)
+            back = Suspending(cause) if terms.saved and not cause.final else Stopping(cause)
             return back, (*refused, Release(Save.NOTHING))
         case Suspending(waiting=waiting) if cause is Cause.DRAINED:
             return replace(state, waiting=()), tuple(Refuse(seat, Code.DRAINING, cause) for seat, _ in waiting)
@@ -277,6 +297,8 @@ def _released(state: State, saved: bool, terms: Terms) -> Step:
 def _tick(state: State, now: float, terms: Terms) -> Step:
     if now >= terms.expires_at:
         return _put_away(state, Cause.EXPIRED, terms)
+    if isinstance(state, Attached | Detached) and terms.idle_at is not None and now >= terms.idle_at:
+        return _put_away(state, Cause.INACTIVE, terms)
     if isinstance(state, Detached) and now >= state.until:
         if terms.survives and state.observers:  # someone looks at it in DevTools
             return replace(state, until=now + max(terms.keep, 1.0)), ()

@@ -251,15 +251,16 @@ class Registry:
         ttl: float | None,
         keep: float | None,
         labels: tuple[tuple[str, str], ...] | None,
+        idle: float | None = None,
     ) -> SessionRecord:
         """New terms; `ttl` counts from now. 410 if it has ended."""
         record = await self.find(principal, session)
         if (live := self._live.get(session)) is not None:
-            await live.amend(ttl=ttl, keep=keep, labels=labels)
+            await live.amend(ttl=ttl, keep=keep, labels=labels, idle=idle)
             return live.record
         if record.status.ended:
             raise _ended(record)
-        record = record.amended(time.time(), ttl=ttl, keep=keep, labels=labels)
+        record = record.amended(time.time(), ttl=ttl, keep=keep, labels=labels, idle=idle)
         await self._store.update(record)
         return record
 

@@ -15,7 +15,9 @@ import structlog
 from browser_pool.browser import Browser
 from browser_pool.tasks import running
 from gateway.errors import CloseCode, Code, GatewayError
+from gateway.identity.keeper import Keeper
 from gateway.records import SessionRecord, Status
+from gateway.relay.client_leg import Pulse
 from gateway.relay.overrides import Override
 from gateway.relay.park import Holder
 from gateway.session import life
@@ -23,7 +25,7 @@ from gateway.session.desk import Desk
 from gateway.session.held import Held, held
 from gateway.session.incarnation import Incarnation, Means, adopted, incarnated, saved, snapshot
 from gateway.session.life import Cause, Role, Save, SeatId, State, Terms
-from gateway.session.machine import advance, deadline, seats, shown
+from gateway.session.machine import advance, deadline, seats, shown, told
 from gateway.session.seat import Seat, refusal
 from gateway.session.source import source_of
 from gateway.snapshot.document import ContextDocument
@@ -33,6 +35,8 @@ from gateway.tenancy.secret import digest
 
 REMEMBERED = 20  # domains, and refusals, of browsers that are gone
 RETRY = 1.0  # seconds until a record that could not be written is tried again
+NOTED = 10.0  # seconds between two uses that are written down, where it matters when the last one was
+HISTORY = 100  # changes that are remembered
 LONGEST_WAIT = 3600.0  # seconds; an early Tick changes nothing
 
 
@@ -47,6 +51,9 @@ class Session:
         self.ready = asyncio.Event()  # it has left Starting for the first time
         self.over = asyncio.Event()  # suspended or ended, and written down
         self.failure: GatewayError | None = None  # why the last launch or save failed
+        # Of a browser that was left to us and that nobody drives the wait goes on.
+        waits = adopt is not None and record.status is Status.DETACHED
+        self.pulse = Pulse(record.last_used_at or record.created_at if waits else time.time())
         self._held: Held | None = None
         self._adopt = adopt is not None
         self._means = means
@@ -58,6 +65,7 @@ class Session:
         self._release: asyncio.Future[Save] | None = None
         self._holding: asyncio.Task[None] | None = None
         self._launched = False
+        self._using = 0  # blocks of `used`
         self._abandoned = False
         self._calm = asyncio.Event()  # no client, and no browser on its way to or from it
         self._written = record
@@ -68,7 +76,8 @@ class Session:
         """The rules as they stand now."""
         spec = self.record.spec
         saved = spec.persist and source_of(self.record) is not None
-        return Terms(spec.keep, self.record.expires_at, spec.persist, saved, spec.park)
+        idle_at = None if spec.idle is None or self._using else self.pulse.at + spec.idle
+        return Terms(spec.keep, self.record.expires_at, spec.persist, saved, spec.park, idle_at)
 
     @property
     def state(self) -> State:
@@ -89,6 +98,11 @@ class Session:
     def holder(self) -> Holder | None:
         """What keeps in force what the last driver set."""
         return self._held.holder if self._held is not None else None
+
+    @property
+    def keeper(self) -> Keeper | None:
+        """What keeps its identity in force, if that takes more than flags."""
+        return self._held.keeper if self._held is not None else None
 
     @property
     def parked(self) -> bool:
@@ -150,9 +164,16 @@ class Session:
         if (held := self._held) is None:
             raise refusal(Code.NOT_RUNNING)
         self._inbox.put_nowait(life.Use())
-        async with held.parking.used():
-            await held.shown.wait()  # what is asked of its pages is meant of those that were restored
-            yield held
+        self._using += 1
+        try:
+            async with held.parking.used():
+                await held.shown.wait()  # what is asked of its pages is meant of those that were restored
+                yield held
+        finally:
+            self._using -= 1
+            self.pulse.at = time.time()
+            if self.record.spec.idle is not None:
+                self._inbox.put_nowait(life.Use())  # its time without use begins here
 
     async def parted(self) -> None:
         """A client's connection to the browser is gone."""
@@ -184,9 +205,16 @@ class Session:
         if self._holding is not None:
             self._holding.cancel()
 
-    async def amend(self, *, ttl: float | None, keep: float | None, labels: tuple[tuple[str, str], ...] | None) -> None:
+    async def amend(
+        self,
+        *,
+        ttl: float | None,
+        keep: float | None,
+        labels: tuple[tuple[str, str], ...] | None,
+        idle: float | None = None,
+    ) -> None:
         """Change the terms, in seconds; None leaves as it is. Raises GatewayError if they cannot be written."""
-        self.record = self.record.amended(time.time(), ttl=ttl, keep=keep, labels=labels)
+        self.record = self.record.amended(time.time(), ttl=ttl, keep=keep, labels=labels, idle=idle)
         self._inbox.put_nowait(life.Renew())
         await self._store.update(self.record)
 
@@ -262,9 +290,17 @@ class Session:
             work.create_task(self._held.holder.leave())  # the group awaits it
         if isinstance(before, life.Attached) and seats(self._state)[:1] != (before.driver,):
             self._desk.driver_left()
-            self.record = replace(self.record, last_used_at=time.time())
+            self._used(time.time())
+        elif isinstance(event, life.BrowserReady):
+            self.pulse.at = time.time()
+        elif isinstance(event, life.Use) and self.record.spec.idle is not None:
+            if self.pulse.at - (self.record.last_used_at or 0.0) > min(NOTED, self.record.spec.idle / 4):
+                self.record = replace(self.record, last_used_at=self.pulse.at)
         if type(before) is not type(self._state):
             self._log.info("session_state", state=type(self._state).__name__.lower(), on=type(event).__name__)
+            if (word := told(before, self._state)) is not None:
+                history = (*self.record.history, (time.time(), word))[-HISTORY:]
+                self.record = replace(self.record, history=history)
         await self._write_down()
         if not isinstance(self._state, life.Starting):
             self.ready.set()
@@ -311,8 +347,13 @@ class Session:
         if seat.role is Role.DRIVER:
             connections = self.record.connections + 1
             # Each driver asks for itself whether the browser is kept, and for whom.
-            self.record = replace(self.record, connections=connections, last_used_at=time.time(), secret=None)
+            self.record = replace(self.record, connections=connections, secret=None)
+            self._used(time.time())
         seat.admit(self.browser)
+
+    def _used(self, now: float) -> None:
+        self.pulse.at = now
+        self.record = replace(self.record, last_used_at=now)
 
     def _refusal(self, code: Code, cause: Cause | None) -> GatewayError:
         if code is Code.BROWSER_FAILED and self.failure is not None:
@@ -333,6 +374,8 @@ class Session:
                 if save is not Save.NOTHING:
                     info = await saved(self.record, browser, last, cause, self._means)
                     self.record = replace(self.record, snapshot=info.version, snapshot_at=info.created_at)
+                    if self.record.spec.persist_profile and self._means.kept is not None:
+                        await self._means.kept(self.record, info)
         except GatewayError as error:
             self._log.warning("browser_not_kept" if self._launched else "browser_not_started", error=error.message)
             self.failure = error

@@ -220,4 +220,4 @@ class SqliteStore:
 
 def _columns(record: SessionRecord) -> tuple[Any, ...]:
     text = _record.dump_json(record).decode()
-    return (record.spec.name, record.status, record.expires_at, record.ended_at, record.incarnation, text)
+    return (record.spec.name, record.status, record.ends_at, record.ended_at, record.incarnation, text)

@@ -5,6 +5,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from gateway.pages.service import Pages
 from gateway.records import Limits
 from gateway.relay.relay import Relays
 from gateway.session.registry import Registry
@@ -43,6 +44,7 @@ def build_app(
     external_url: str | None,
     max_body: int,
     surface: Surface,
+    pages: Pages,
 ) -> web.Application:
     """The application over one registry and its store. `http` talks to the browsers; `max_body` in bytes."""
     welcome = (STATIC / "index.html").read_text()

@@ -209,8 +209,6 @@ def standard_spec(request: web.Request, tenant: str, limits: Limits, *, admin: b
         if query["headless"] not in ("true", "false", "shell", "new", ""):
             raise GatewayError(Code.BAD_REQUEST, "headless: true, false or shell is wanted")
         body = body.model_copy(update={"headless": query["headless"] or True})
-    if switch(request, "blockAds"):
-        raise GatewayError(Code.UNSUPPORTED, "blockAds: this gateway does not block ads yet")
     flags = [name if value == "" else f"{name}={value}" for name, value in query.items() if name.startswith("--")]
     identity = launch_identity(body)
     args, server, bypass = network.parted(list(checked_flags([*body.args, *flags])))
@@ -239,6 +237,7 @@ def standard_spec(request: web.Request, tenant: str, limits: Limits, *, admin: b
         identity=identity,
         park=limits.park,
         egress=Egress(opens=admin, upstream=through),
+        block_ads=body.block_ads or switch(request, "blockAds"),
     )
 
 

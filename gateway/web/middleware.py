@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from gateway.errors import Code, GatewayError
 from gateway.tenancy.throttle import Throttle
 from gateway.web.connection import Connection
+from gateway.web.dialects import Dialect, dialect_of, refusal_body
 from gateway.web.door import NUMBER, PRINCIPAL, Door, hostname
 from gateway.web.guessing import UNSEEN, Guessing
 from gateway.web.headers import FRAMES, HEADERS, HSTS, SERVER, can_be_pinned, cors, preflight
@@ -36,14 +37,15 @@ def middleware(door: Door, public: frozenset[str], throttle: Throttle | None = N
                     request.protocol.check(request)
                 response = await _answer(request, handler)
             except GatewayError as error:
-                response = refusal(await guessing.failed(request, error), number)
+                response = refusal(await guessing.failed(request, error), number, dialect_of(request.path))
             except web.HTTPException as error:
-                response = _translated(error, number)
+                response = _translated(error, number, dialect_of(request.path))
             except ConnectionResetError:
                 raise  # the client has gone: there is nobody to answer
             except Exception:  # the outer edge of a request: a defect must not end the server
                 log.exception("request_fault", path=route_path(request))
-                response = refusal(GatewayError(Code.INTERNAL, "a fault in the gateway; its log has more"), number)
+                fault = GatewayError(Code.INTERNAL, "a fault in the gateway; its log has more")
+                response = refusal(fault, number, dialect_of(request.path))
             if not response.prepared and response.status != 101:
                 response.headers["X-Request-Id"] = number
                 if (origin := door.foreign(request)) is not None:
@@ -92,16 +94,12 @@ def dressing(policies: Mapping[str, str], tls: bool) -> Callable[[web.Request, w
     return dress
 
 
-def refusal(error: GatewayError, number: str) -> web.Response:
-    """`{"error": {"code", "message"}, "requestId"}` with its status."""
+def refusal(error: GatewayError, number: str, dialect: Dialect = Dialect.NATIVE) -> web.Response:
+    """The refusal in the shape of its dialect, with its status."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     if error.code is Code.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return web.json_response(
-        {"error": {"code": error.code.word, "message": error.message}, "requestId": number},
-        status=error.code.status,
-        headers=headers,
-    )
+    return web.json_response(refusal_body(dialect, error, number), status=error.code.status, headers=headers)
 
 
 def route_path(request: web.Request) -> str:
@@ -109,14 +107,14 @@ def route_path(request: web.Request) -> str:
     return request.path
 
 
-def _translated(error: web.HTTPException, number: str) -> web.StreamResponse:
+def _translated(error: web.HTTPException, number: str, dialect: Dialect) -> web.StreamResponse:
     code = FRAMEWORK.get(error.status, Code.BAD_REQUEST)
     words = {
         Code.NOT_FOUND: "there is nothing at this path",
         Code.METHOD_NOT_ALLOWED: "this path does not take this method",
         Code.BODY_TOO_LARGE: "the body is larger than this gateway takes (max_body)",
     }
-    response = refusal(GatewayError(code, words.get(code, error.reason)), number)
+    response = refusal(GatewayError(code, words.get(code, error.reason)), number, dialect)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response

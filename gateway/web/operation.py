@@ -1,6 +1,7 @@
 """What a route takes and answers, beside its handler: the API's document is made of these.
 
-Each file of handlers has its own tuple of them; `openapi.py` puts them together.
+Each file of handlers has its own tuple of them, those of the native ones are in `native.py` and `around.py`;
+`operations.py` lists them all and `openapi.py` makes the document.
 """
 
 from collections.abc import Mapping
@@ -9,26 +10,32 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gateway.errors import Code
+
 JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer. `model` is what its JSON is checked against, None where the body is no JSON of ours or empty."""
+    """One answer. `model` is what its JSON is checked against, None where the body is no JSON of ours or empty.
+
+    A refusal (400 and above) without a model has that of its dialect. `also`: what else it can be, if asked for.
+    """
 
     words: str
     model: type[BaseModel] | None = None
     media: str = JSON
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of the query or of the path. `schema` is JSON Schema."""
+    """A parameter of the query, of the path or a header. `schema` is JSON Schema."""
 
     name: str
     words: str
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
-    where: str = "query"  # or path
+    where: str = "query"  # or path, header
     required: bool = False
 
 
@@ -58,3 +65,13 @@ class Operation:
     examples: tuple[Example, ...] = ()
     dialect: str = "native"  # or browserless, steel, scrapio
     words: str = ""
+    group: str = ""  # what it stands under on the page of a dialect with many
+    upload: tuple[str, ...] = ()  # media types of a body that is not JSON
+
+
+def refused(*statuses: int) -> dict[int, Reply]:
+    """Refusals beyond those that every route knows: the codes that travel with these statuses."""
+    return {
+        status: Reply(", ".join(f"`{code.word}`" for code in Code if code.status == status) or "Refused.")
+        for status in statuses
+    }

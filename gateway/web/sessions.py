@@ -170,6 +170,9 @@ class Sessions:
             if body.process_keep_alive is None
             else seconds("processKeepAlive", body.process_keep_alive, 0, ceiling),
             labels=None if body.labels is None else tuple(sorted(body.labels.items())),
+            idle=None
+            if body.inactivity_timeout is None
+            else seconds("inactivityTimeout", body.inactivity_timeout, 0, ceiling),
         )
         return web.json_response(self._shape(request, record))
 
@@ -329,9 +332,11 @@ def shape(record: SessionRecord, links: Links) -> dict[str, Any]:
         "live": links.live(record) if record.status.running else None,
         "ttl": int(spec.ttl * 1000),
         "processKeepAlive": int(spec.keep * 1000),
+        "inactivityTimeout": None if spec.idle is None else int(spec.idle * 1000),
         "persist": spec.persist,
         "headless": {"headless": True, "headed": False}.get(spec.launch.mode.value, spec.launch.mode.value),
         "stealth": spec.launch.stealth,
+        "blockAds": spec.block_ads,
         "labels": dict(spec.labels),
         "proxy": network.proxy_shape(spec.egress),
         "egress": network.usage_shape(record.used),

@@ -122,6 +122,7 @@ class LaunchBody(Shape):
     headless: Headless = True
     args: list[Text] = []
     stealth: bool = False
+    block_ads: bool = False
     viewport: Viewport | None = None
     default_viewport: Viewport | None = None
     user_agent: Plain | None = None
@@ -143,6 +144,7 @@ class SessionBody(Shape):
 
     ttl: Milliseconds | None = None
     process_keep_alive: Annotated[int, Field(ge=0, strict=True)] | None = None
+    inactivity_timeout: Milliseconds | None = None
     persist: bool = True
     name: Name | None = None
     attach: bool = False
@@ -154,6 +156,7 @@ class SessionBody(Shape):
     context: dict[str, Any] | None = None
     identity: str | IdentityBody | None = None
     stealth: bool = False
+    block_ads: bool = False
     headless: Headless = True
     args: list[Text] = []
     proxy: ProxyBody | None = None
@@ -185,6 +188,7 @@ class AmendBody(Shape):
     """`PATCH /session/ID`."""
 
     ttl: Milliseconds | None = None
+    inactivity_timeout: Milliseconds | None = None
     process_keep_alive: Annotated[int, Field(ge=0, strict=True)] | None = None
     labels: Labels | None = None
 
@@ -254,6 +258,9 @@ def session_spec(
         launch=dressed(identity, launch),
         ttl=seconds("ttl", body.ttl, limits.ttl, limits.ttl_max),
         keep=seconds("processKeepAlive", body.process_keep_alive, limits.keep, limits.ttl_max),
+        idle=None
+        if body.inactivity_timeout is None
+        else seconds("inactivityTimeout", body.inactivity_timeout, 0, limits.ttl_max),
         persist=body.persist,
         name=body.name,
         url=body.url,
@@ -263,6 +270,7 @@ def session_spec(
         dialogs=body.dialogs,
         identity=identity,
         egress=_egress(body, server, bypass, admin),
+        block_ads=body.block_ads,
     )
 
 

@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from browser_pool.tasks import Start
 from gateway.errors import CloseCode, Farewell
 from gateway.relay.browser_leg import HIGH_WATER, BrowserLeg, dial
-from gateway.relay.client_leg import ClientLeg
+from gateway.relay.client_leg import ClientLeg, Pulse
 from gateway.relay.commands import Answerable, CloseBrowser, Info, Reconnect, Snapshot, answer
 from gateway.relay.overrides import Override
 from gateway.relay.places import Places
@@ -52,7 +52,9 @@ class Visit:
         self.saved = asyncio.Event()  # lets snapshots be answered
         self.performed: list[Answerable] = []
         self.noted: list[tuple[Override, ClientLeg]] = []
+        self.letting: list[ClientLeg] = []
         self.waits = False  # what it sets waits until the test lets it go on
+        self.pulse = Pulse(0.0)
         self._start = start
 
     def leave(self) -> None:
@@ -77,6 +79,10 @@ class Visit:
 
     def note(self, override: Override, client: ClientLeg) -> bool:
         self.noted.append((override, client))
+        return self.waits
+
+    def let_go(self, client: ClientLeg) -> bool:
+        self.letting.append(client)
         return self.waits
 
     def parting(self, browser: BrowserLeg) -> AbstractAsyncContextManager[None]:

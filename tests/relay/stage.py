@@ -15,7 +15,7 @@ from browser_pool.browser import Browser
 from browser_pool.devtools import DevTools, DevToolsError, open_devtools
 from gateway.errors import Farewell
 from gateway.relay.browser_leg import BrowserLeg, dial
-from gateway.relay.client_leg import ClientLeg
+from gateway.relay.client_leg import ClientLeg, Pulse
 from gateway.relay.commands import Answerable, answer
 from gateway.relay.overrides import Override
 from gateway.relay.park import Dialogs, Holder, holding
@@ -44,6 +44,7 @@ class Driving:
 
     def __init__(self, holder: Holder) -> None:
         self._turn = holder.turn()
+        self.pulse = Pulse(0.0)
 
     def perform(self, command: Answerable, client: ClientLeg) -> None:
         client.reply(answer(command, {}))
@@ -51,6 +52,9 @@ class Driving:
     def note(self, override: Override, client: ClientLeg) -> bool:
         self.client = client
         return self._turn.note(override, client)
+
+    def let_go(self, client: ClientLeg) -> bool:
+        return False
 
     def parting(self, browser: BrowserLeg) -> AbstractAsyncContextManager[None]:
         return self._turn.parting(browser)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 
 import pytest
 
@@ -156,6 +157,19 @@ async def test_pings_are_answered_here_and_pongs_swallowed(rig: Rig) -> None:
     await client.send(client.frame(b"cd", CONTINUATION))
     assert await client.read() == Frame(PONG, b"still here?")
     assert await browser.message() == b"abcd"  # nothing but this came
+
+
+async def test_messages_are_use_of_the_session_and_pings_and_pongs_are_not(rig: Rig) -> None:
+    client, browser, visit = await rig.connect()
+    await client.send(client.frame(b"unasked", PONG), client.frame(b"here?", PING))
+    assert await client.read() == Frame(PONG, b"here?")
+    assert visit.pulse.at == 0.0
+    for said in (b"short", b"x" * 70_000, INFO):  # the short way, in pieces, and one that is answered here
+        visit.pulse.at = 0.0
+        before = time.time()
+        await client.say(said)
+        assert await (client if said == INFO else browser).message() == (INFORMED if said == INFO else said)
+        assert before <= visit.pulse.at <= time.time()
 
 
 async def test_a_ping_while_a_big_message_streams_is_answered_at_its_end(rig: Rig) -> None:

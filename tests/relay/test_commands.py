@@ -15,6 +15,7 @@ from gateway.relay.commands import (
     Answerable,
     CloseBrowser,
     Info,
+    LetGo,
     Own,
     Reconnect,
     Reject,
@@ -233,6 +234,7 @@ def test_what_a_driver_sets_is_recognised() -> None:
         assert isinstance(own, Override)
         assert (own.session, own.method, own.params) == ("S", method, {"a": 1})
         assert own.size > len(method)
+    assert ask("Runtime.runIfWaitingForDebugger", {}, sessionId="S") == LetGo()
     assert ask("Emulation.canEmulate") is None
     assert ask("Network.setCookie", {"name": "a"}) is None
     assert ask("Page.enable", []) is None

@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from gateway.relay.browser_leg import BrowserLeg
-from gateway.relay.client_leg import ClientLeg
+from gateway.relay.client_leg import ClientLeg, Pulse
 from gateway.relay.commands import Answerable, answer
 from gateway.relay.encoding import CLOSE, CONTINUATION, PING, PONG, TEXT, encode
 from gateway.relay.frames import BrowserFrames
@@ -101,10 +101,16 @@ class Answers:
     rewrites = False
     places: Places | None = None
 
+    def __init__(self) -> None:
+        self.pulse = Pulse(0.0)
+
     def perform(self, command: Answerable, client: ClientLeg) -> None:
         client.reply(answer(command, {}))
 
     def note(self, override: Override, client: ClientLeg) -> bool:
+        return False
+
+    def let_go(self, client: ClientLeg) -> bool:
         return False
 
     def parting(self, browser: BrowserLeg) -> AbstractAsyncContextManager[None]:

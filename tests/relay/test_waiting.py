@@ -50,6 +50,20 @@ async def test_it_waits_with_all_behind_it(rig: Rig) -> None:
     assert [override.size for override, _ in visit.noted] == [len(SET % 1)] * 2
 
 
+async def test_letting_a_target_go_waits_too(rig: Rig) -> None:
+    client, browser, visit = await rig.connect()
+    go = b'{"id":1,"method":"Runtime.runIfWaitingForDebugger","sessionId":"S"}'
+    await client.say(go)
+    assert await browser.message() == go
+    visit.waits = True
+    await client.say(go, INFO, b"behind")
+    await until(lambda: len(visit.letting) == 2)
+    assert visit.performed == []
+    visit.letting[1].go_on()
+    assert await browser.messages(2) == [go, b"behind"]
+    assert await client.message() == INFORMED
+
+
 @pytest.mark.parametrize("abrupt", [False, True])
 async def test_a_client_that_goes_meanwhile_has_said_all(rig: Rig, abrupt: bool) -> None:
     client, browser, visit = await rig.connect()

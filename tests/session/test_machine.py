@@ -47,7 +47,7 @@ from gateway.session.life import (
     Use,
     Wake,
 )
-from gateway.session.machine import advance, deadline, seats
+from gateway.session.machine import advance, deadline, seats, told
 
 ONE, TWO, WATCHER, TICKET = SeatId(1), SeatId(2), SeatId(3), SeatId(9)
 STANDARD = Terms(keep=0, expires_at=100, survives=False)
@@ -62,6 +62,9 @@ TERMS = {
     "api-saved": SAVED,
     "api-not-persisted": BRIEF,
     "api-parked": PARKED,
+    "api-idle": replace(SAVED, idle_at=20),
+    "api-parked-idle": replace(PARKED, idle_at=20),
+    "standard-idle": replace(STANDARD, idle_at=20),
 }
 
 
@@ -190,6 +193,8 @@ def check(state: State, world: World, terms: Terms) -> None:
         when = deadline(state, terms)
         assert when is not None
         assert when <= terms.expires_at
+        if terms.idle_at is not None and isinstance(state, Attached | Detached):
+            assert when <= terms.idle_at
 
 
 @pytest.mark.parametrize("name", TERMS)
@@ -216,6 +221,8 @@ def test_all_interleavings(name: str) -> None:
     reached = {type(state) for state, _ in seen}
     expected = {Starting, Attached, Detached, Stopping, Ended}
     assert expected <= reached
+    inactive = {type(state) for state, _ in seen if getattr(state, "cause", None) is Cause.INACTIVE}
+    assert inactive == (set() if terms.idle_at is None else {Stopping, Ended}), "for good, whatever was saved"
     assert (Suspended in reached) == (terms.survives or terms.saved)
 
 
@@ -358,3 +365,47 @@ def test_an_adopted_browser_has_the_time_that_was_left() -> None:
     left, _ = advance(state, Detach(ONE), 2, API)
     assert advance(left, BrowserReady(), 3, API)[0] == Detached(frozenset(), until=7)
     assert advance(state, BrowserReady(), 3, API)[0] == Attached(ONE, frozenset(), 10)
+
+
+IDLE = replace(SAVED, idle_at=20)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        Attached(ONE, frozenset({WATCHER}), keep=10),
+        Detached(frozenset({WATCHER}), until=90),
+        Detached(frozenset(), until=90, park_at=5, parked=True),
+    ],
+    ids=["driven", "watched", "parked"],
+)
+def test_a_session_that_nobody_uses_ends(state: State) -> None:
+    assert deadline(state, IDLE) == 20
+    assert advance(state, Tick(), 19.9, IDLE) == (state, ())
+    ended, effects = advance(state, Tick(), 20, IDLE)
+    assert ended == Stopping(Cause.INACTIVE)
+    assert effects[-1] == Release(Save.CONTEXT)
+    assert {effect.seat for effect in effects if isinstance(effect, Evict)} == set(seats(state))
+    # Whoever used it in the meantime has moved the instant: the tick that was due then changes nothing.
+    assert advance(state, Tick(), 20, replace(IDLE, idle_at=25)) == (state, ())
+
+
+def test_a_browser_that_is_being_started_or_put_away_is_not_unused() -> None:
+    for state in (Starting(((ONE, Role.DRIVER),)), Suspending(Cause.CLOSED), Suspended(Cause.CLOSED)):
+        assert advance(state, Tick(), 50, IDLE) == (state, ())
+
+
+def test_the_ttl_is_the_hard_end() -> None:
+    later = replace(IDLE, idle_at=200)
+    assert deadline(Attached(ONE, frozenset(), 10), later) == 100
+    assert advance(Attached(ONE, frozenset(), 10), Tick(), 250, later)[0] == Stopping(Cause.EXPIRED)
+
+
+def test_what_a_step_is_called() -> None:
+    attached, detached = Attached(ONE, frozenset(), 10), Detached(frozenset(), until=10)
+    assert told(Starting(), detached) == "started"
+    assert told(Starting(), attached) == told(detached, attached) == "connected"
+    assert told(attached, detached) == "disconnected"
+    assert told(Suspending(Cause.CLOSED), Suspended(Cause.CLOSED)) == "suspended"
+    assert told(Stopping(Cause.STOPPED), Ended(Cause.STOPPED)) == "released"
+    assert told(attached, Suspending(Cause.CLOSED)) is None

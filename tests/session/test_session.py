@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from browser_pool.spec import LaunchSpec
 from gateway.errors import CloseCode, Code, GatewayError
 from gateway.records import Kind, SessionSpec, Status
 from gateway.session.life import Role
+from gateway.session.session import Session
 from gateway.store.sqlite import SqliteStore
 from gateway.tenancy.secret import digest
 from tests.inside import ADMIN, inside, until
@@ -123,3 +126,45 @@ async def test_a_record_that_cannot_be_written_is_not_forgotten(tmp_path: Path) 
         record = await store.get(number)
         assert record is not None
         assert (record.status, record.snapshot) == (Status.STOPPED, 1)
+
+
+async def test_a_session_that_nobody_uses_ends(tmp_path: Path) -> None:
+    async with inside(tmp_path) as gateway:
+        session = await gateway.registry.created(replace(API, idle=1.0, park=0.2))
+        async with session.attach() as seat:
+            before = session.pulse.at
+            farewell = await seat.evicted
+            assert farewell.close is CloseCode.EXPIRED
+            assert time.time() - before > 0.9
+        await session.over.wait()
+        assert (session.record.status, session.record.reason) == (Status.EXPIRED, "inactivity")
+        assert [word for _, word in session.record.history] == ["started", "connected", "released"]
+        assert session.record.snapshot is not None
+
+
+async def test_whatever_uses_a_session_keeps_it(tmp_path: Path) -> None:
+    async with inside(tmp_path) as gateway:
+        session = await gateway.registry.created(replace(API, idle=0.5))
+        began = time.time()
+        async with session.used():
+            await until(lambda: time.time() - began > 0.7)  # however long it takes
+            assert session.reachable
+            assert session.terms.idle_at is None
+        ended = session.pulse.at
+        assert ended - began > 0.7
+        await until(lambda: session.record.last_used_at == ended)  # written down for a later process
+        await session.amend(ttl=None, keep=None, labels=None, idle=60)
+        assert session.terms.idle_at == ended + 60
+        await session.amend(ttl=None, keep=None, labels=None, idle=0.1)
+        await session.over.wait()
+        assert session.record.reason == "inactivity"
+
+
+async def test_the_wait_of_a_browser_that_was_left_to_us_goes_on(tmp_path: Path) -> None:
+    async with inside(tmp_path) as gateway:
+        made = await gateway.registry.created(replace(API, idle=60))
+        means, store = gateway.registry.means, gateway.registry._store
+        record = replace(made.record, status=Status.DETACHED, last_used_at=1000.0)
+        assert Session(record, means, store, adopt=2000.0).terms.idle_at == 1060
+        driven = replace(record, status=Status.CONNECTED)
+        assert (Session(driven, means, store, adopt=2000.0).terms.idle_at or 0) > time.time(), "it was used until then"

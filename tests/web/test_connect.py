@@ -97,7 +97,7 @@ def test_who_the_browser_says_it_is() -> None:
         ("timeout=0", Code.BAD_REQUEST, "timeout"),
         ("timeout=9999999", Code.BAD_REQUEST, "timeout"),
         ("headless=maybe", Code.BAD_REQUEST, "headless"),
-        ("blockAds=true", Code.UNSUPPORTED, "blockAds"),
+        ("blockAds=maybe", Code.BAD_REQUEST, "blockAds"),
     ],
 )
 def test_what_is_wrong_is_named(query: str, code: Code, named: str) -> None:

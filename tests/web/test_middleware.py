@@ -110,6 +110,17 @@ async def test_the_frameworks_own_refusals(client: ClientSession) -> None:
         assert await answer.json() == {"bytes": 1000}
 
 
+async def test_each_dialect_is_refused_in_its_own_words(client: ClientSession) -> None:
+    async with client.get("/v1/sessions/none") as answer:
+        body = await answer.json()
+        assert (answer.status, body["message"]) == (401, body["error"]["message"])
+        assert body["requestId"] == answer.headers["X-Request-Id"]
+    async with client.post("/v1/fetch", headers=AUTH) as answer:
+        body = await answer.json()
+        assert (answer.status, set(body)) == (404, {"request_id", "error", "diagnostics"})
+        assert body["request_id"] == answer.headers["X-Request-Id"]
+
+
 async def test_nobody_learns_what_there_is_without_a_credential(client: ClientSession) -> None:
     assert (await refused(client, "GET", "/none"))[:2] == (401, "unauthorized")
 

@@ -1,0 +1,1 @@
+"""What a browser need not load: advertisements and trackers, by filter lists."""

@@ -1,0 +1,465 @@
+"""A page and how to get there: what is set before it loads, what it loads, and what is waited for. Then it is yours."""
+
+import asyncio
+import base64
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from playwright.async_api import BrowserContext, Page, Request, Response, Route
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import TimeoutError as PlaywrightTimeout
+
+from browser_pool.tasks import to_the_end
+from gateway.errors import Code, GatewayError
+from gateway.pages.patterns import Pattern
+
+SCHEMES = ("http", "https", "data", "about")  # Chromium's own pages and the machine's files are nobody's
+QUIET = 0.5  # seconds without more requests than that: Puppeteer's networkidle0 and networkidle2
+CLOSE = 5.0  # seconds for a page to be gone
+_NET = re.compile(r"net::(ERR_[A-Z_0-9]+)")
+_NAVIGATED = re.compile(r"Execution context was destroyed|frame was detached|Target page, context or browser has been")
+
+Until = Literal["load", "domcontentloaded", "networkidle0", "networkidle2", "commit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Goto:
+    """How to load it; `timeout` in seconds. All of `until` are waited for."""
+
+    until: tuple[Until, ...] = ("load",)
+    timeout: float = 30.0
+    referer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForSelector:
+    """Wait for an element: to be there, to be seen, or to be neither. Seconds."""
+
+    selector: str
+    state: Literal["attached", "visible", "hidden"] = "attached"
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ForFunction:
+    """Wait until a function of the page, or an expression, gives something true; `polling` "raf" or seconds."""
+
+    function: str
+    polling: Literal["raf"] | float = "raf"
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ForEvent:
+    """Wait for an event of that name on the page's document or window."""
+
+    event: str
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A script or a style that is put into the page once it is there: one of the three."""
+
+    content: str | None = None
+    url: str | None = None
+    kind: str | None = None  # a script's type
+
+
+@dataclass(frozen=True, slots=True)
+class Canned:
+    """What requests whose URL matches `pattern` get in place of the server's answer."""
+
+    pattern: Pattern
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    content_type: str | None = None
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewport:
+    """CSS pixels."""
+
+    width: int = 800
+    height: int = 600
+    scale: float = 1.0
+    mobile: bool = False
+    touch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A url or html, and all that goes with it. `cookies` are Playwright's; what may be secret is no part of its text.
+
+    `best_attempt`: go on with what there is where the page or what is waited for does not come in time.
+    `viewport` None: the browser's own, or its identity's.
+    """
+
+    url: str | None = None
+    html: str | None = field(default=None, repr=False)
+    goto: Goto = Goto()
+    wait_event: ForEvent | None = None
+    wait_function: ForFunction | None = None
+    wait_selector: ForSelector | None = None
+    wait: float = 0.0  # seconds, before the others
+    best_attempt: bool = False
+    viewport: Viewport | None = None
+    user_agent: str | None = None
+    javascript: bool = True
+    media: Literal["screen", "print"] | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    credentials: tuple[str, str] | None = field(default=None, repr=False)
+    cookies: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    reject_types: frozenset[str] = frozenset()
+    reject_patterns: tuple[Pattern, ...] = ()
+    canned: tuple[Canned, ...] = ()
+    scripts: tuple[Tag, ...] = ()
+    styles: tuple[Tag, ...] = ()
+
+    def options(self) -> dict[str, Any]:
+        """For `Pages.context`: what a context of its own is made with."""
+        found: dict[str, Any] = {"no_viewport": True}
+        if (view := self.viewport) is not None:
+            found = {
+                "viewport": {"width": view.width, "height": view.height},
+                "device_scale_factor": view.scale,
+                "is_mobile": view.mobile,
+                "has_touch": view.touch,
+            }
+        if self.user_agent is not None:
+            found["user_agent"] = self.user_agent
+        if not self.javascript:
+            found["java_script_enabled"] = False
+        if self.headers:
+            found["extra_http_headers"] = dict(self.headers)
+        if self.credentials is not None:
+            found["http_credentials"] = dict(zip(("username", "password"), self.credentials, strict=True))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Visited:
+    """The page, the main document's response (None for html), and what a best attempt did without."""
+
+    page: Page
+    response: Response | None
+    missed: tuple[str, ...] = ()
+
+
+def checked_url(url: str, field: str = "url") -> str:
+    """The same; raises BAD_REQUEST for what pages are not loaded from."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme.lower() not in SCHEMES or (parts.scheme.lower() in ("http", "https") and not parts.netloc):
+        raise GatewayError(Code.BAD_REQUEST, f"{field}: an absolute http or https URL is wanted")
+    return url
+
+
+@asynccontextmanager
+async def visited(context: BrowserContext, visit: Visit, *, borrowed: bool = False) -> AsyncIterator[Visited]:
+    """A new page in `context`, led to where `visit` says; closed with the block.
+
+    `borrowed`: the context is a session's own, so what `visit.options` has for a context is set on the page alone.
+    Raises GatewayError: PAGE_UNREACHABLE (502), WAIT_FAILED (422), PAGE_CRASHED (502), BAD_REQUEST.
+    """
+    page = await opened(context)
+    try:
+        if borrowed:
+            await _dress(page, visit)
+        yield await arrived(page, visit)
+    finally:
+        await to_the_end(_closed(page))
+
+
+async def opened(context: BrowserContext) -> Page:
+    """A new page, which a cancel does not leave behind."""
+    made: list[Page] = []
+
+    async def make() -> None:
+        made.append(await context.new_page())
+
+    try:
+        await to_the_end(make())
+    except BaseException:
+        for page in made:
+            await to_the_end(_closed(page))
+        raise
+    return made[0]
+
+
+async def arrived(page: Page, visit: Visit) -> Visited:
+    """Lead `page` to where `visit` says, and wait for all that it waits for."""
+    try:
+        return await _arrive(page, visit)
+    except PlaywrightError as error:
+        raise told(error, page) from error
+
+
+async def _arrive(page: Page, visit: Visit) -> Visited:
+    missed: list[str] = []
+    if visit.cookies:
+        try:
+            await page.context.add_cookies([dict(one) for one in visit.cookies])  # type: ignore[misc]
+        except PlaywrightError as error:
+            raise GatewayError(Code.BAD_REQUEST, f"cookies: Chromium refuses one: {_first(error)}") from None
+    if visit.media is not None:
+        await page.emulate_media(media=visit.media)
+    if visit.reject_types or visit.reject_patterns or visit.canned:
+        await page.route("**/*", lambda route: _answered(route, visit))
+    if "websocket" in visit.reject_types:
+        await page.route_web_socket("**/*", lambda socket: socket.close())
+
+    async def attempt(what: str, work: Any) -> Any:
+        try:
+            return await work
+        except GatewayError as error:
+            if not visit.best_attempt or error.code is Code.PAGE_CRASHED:
+                raise
+            missed.append(f"{what}: {error.message}")
+
+    heard = None
+    if visit.wait_event is not None:
+        await page.add_init_script(_listening(visit.wait_event.event))
+        heard = visit.wait_event
+    response = await attempt("goto", _loaded(page, visit))
+    for tag in visit.styles:
+        await attempt("addStyleTag", _tag(page, "addStyleTag", tag))
+    for tag in visit.scripts:
+        await attempt("addScriptTag", _tag(page, "addScriptTag", tag))
+    if visit.wait:
+        await asyncio.sleep(visit.wait)
+    if visit.wait_function is not None:
+        await attempt("waitForFunction", _true(page, visit.wait_function))
+    if visit.wait_selector is not None:
+        await attempt("waitForSelector", found(page, visit.wait_selector))
+    if heard is not None:
+        await attempt("waitForEvent", _heard(page, heard))
+    return Visited(page, response, tuple(missed))
+
+
+async def _loaded(page: Page, visit: Visit) -> Response | None:
+    """Its document, and what `until` asks for. Raises PAGE_UNREACHABLE."""
+    goto = visit.goto
+    idle = [0 if one == "networkidle0" else 2 for one in goto.until if one.startswith("networkidle")]
+    first: Any = next((one for one in ("load", "domcontentloaded", "commit") if one in goto.until), "load")
+    quiet = _Quiet(page)
+    try:
+        async with asyncio.timeout(goto.timeout or None):
+            if visit.html is not None:
+                await page.set_content(visit.html, wait_until=first, timeout=0)
+                response = None
+            else:
+                response = await page.goto(
+                    visit.url or "about:blank", wait_until=first, referer=goto.referer, timeout=0
+                )
+            for most in idle:
+                await quiet.until(most)
+            return response
+    except TimeoutError:
+        raise GatewayError(
+            Code.PAGE_UNREACHABLE,
+            f"the page has not loaded within {goto.timeout * 1000:g} ms ({', '.join(goto.until)})",
+        ) from None
+    except PlaywrightError as error:
+        raise told(error, page) from error
+    finally:
+        quiet.end()
+
+
+class _Quiet:
+    """How many requests of a page are under way."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._open: set[Request] = set()
+        self._changed = asyncio.Event()
+        page.on("request", self._began)
+        page.on("requestfinished", self._ended)
+        page.on("requestfailed", self._ended)
+
+    def end(self) -> None:
+        self._page.remove_listener("request", self._began)
+        self._page.remove_listener("requestfinished", self._ended)
+        self._page.remove_listener("requestfailed", self._ended)
+
+    def _began(self, request: Request) -> None:
+        self._open.add(request)
+        self._changed.set()
+
+    def _ended(self, request: Request) -> None:
+        self._open.discard(request)
+        self._changed.set()
+
+    async def until(self, most: int) -> None:
+        """Return once no more than `most` have been under way for QUIET seconds on end."""
+        while True:
+            self._changed.clear()
+            quiet = len(self._open) <= most
+            try:
+                async with asyncio.timeout(QUIET if quiet else None):
+                    while (len(self._open) <= most) is quiet:
+                        self._changed.clear()
+                        await self._changed.wait()
+            except TimeoutError:
+                return
+
+
+async def found(page: Page, wanted: ForSelector) -> None:
+    """Raises WAIT_FAILED when it does not come in time, BAD_REQUEST for what is no selector."""
+    try:
+        await page.wait_for_selector(
+            css(wanted.selector), state=wanted.state, timeout=wanted.timeout * 1000, strict=False
+        )
+    except PlaywrightTimeout:
+        raise GatewayError(
+            Code.WAIT_FAILED,
+            f"waitForSelector: {wanted.selector[:200]!r} is not {wanted.state} after {wanted.timeout * 1000:g} ms",
+        ) from None
+    except PlaywrightError as error:
+        raise told(error, page) from error
+
+
+async def _true(page: Page, wanted: ForFunction) -> None:
+    polling: Any = "raf" if wanted.polling == "raf" else wanted.polling * 1000
+    try:
+        await page.wait_for_function(wanted.function, polling=polling, timeout=wanted.timeout * 1000)
+    except PlaywrightTimeout:
+        raise GatewayError(
+            Code.WAIT_FAILED, f"waitForFunction: it gave nothing true within {wanted.timeout * 1000:g} ms"
+        ) from None
+    except PlaywrightError as error:
+        if _NAVIGATED.search(error.message):
+            raise told(error, page) from error
+        raise GatewayError(Code.WAIT_FAILED, f"waitForFunction: {_first(error)}") from None
+
+
+def _listening(event: str) -> str:
+    name = _quoted(event)
+    return (
+        f"(() => {{ const told = () => {{ window[Symbol.for('gateway.event')] = true }};"
+        f"window.addEventListener({name}, told, {{once: true, capture: true}});"
+        f"document.addEventListener({name}, told, {{once: true}}) }})()"
+    )
+
+
+async def _heard(page: Page, wanted: ForEvent) -> None:
+    try:
+        await page.wait_for_function(
+            "() => window[Symbol.for('gateway.event')] === true", polling=50, timeout=wanted.timeout * 1000
+        )
+    except PlaywrightTimeout:
+        raise GatewayError(
+            Code.WAIT_FAILED,
+            f"waitForEvent: {wanted.event[:100]!r} was not dispatched within {wanted.timeout * 1000:g} ms",
+        ) from None
+    except PlaywrightError as error:
+        raise told(error, page) from error
+
+
+async def _tag(page: Page, name: str, tag: Tag) -> None:
+    try:
+        if name == "addStyleTag":
+            await page.add_style_tag(url=tag.url, content=tag.content)
+        elif tag.kind is None:
+            await page.add_script_tag(url=tag.url, content=tag.content)
+        else:
+            await page.add_script_tag(url=tag.url, content=tag.content, type=tag.kind)
+    except PlaywrightError as error:
+        if _NAVIGATED.search(error.message):
+            raise told(error, page) from error
+        raise GatewayError(Code.WAIT_FAILED, f"{name}: {_first(error)}") from None
+
+
+async def _answered(route: Route, visit: Visit) -> None:
+    request = route.request
+    try:
+        if request.resource_type in visit.reject_types or any(
+            one.found_in(request.url) for one in visit.reject_patterns
+        ):
+            await route.abort("blockedbyclient")
+            return
+        for one in visit.canned:
+            if one.pattern.found_in(request.url):
+                await route.fulfill(
+                    status=one.status, headers=dict(one.headers), content_type=one.content_type, body=one.body
+                )
+                return
+        await route.continue_()
+    except PlaywrightError:
+        pass  # the page went on without it
+
+
+async def _dress(page: Page, visit: Visit) -> None:
+    """On a page of a context that is not ours: what a context of its own would have been made with."""
+    if visit.credentials is not None:
+        raise GatewayError(Code.UNSUPPORTED, "authenticate: not in a session of one's own; send the header instead")
+    if visit.headers:
+        await page.set_extra_http_headers(dict(visit.headers))
+    view = visit.viewport
+    if view is None and visit.user_agent is None and visit.javascript:
+        return
+    cdp = await page.context.new_cdp_session(page)
+    if view is not None:
+        metrics = {"width": view.width, "height": view.height, "deviceScaleFactor": view.scale, "mobile": view.mobile}
+        await page.set_viewport_size({"width": view.width, "height": view.height})
+        await cdp.send("Emulation.setDeviceMetricsOverride", metrics)
+        if view.touch:
+            await cdp.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    if visit.user_agent is not None:
+        await cdp.send("Emulation.setUserAgentOverride", {"userAgent": visit.user_agent})
+    if not visit.javascript:
+        await cdp.send("Emulation.setScriptExecutionDisabled", {"value": True})
+
+
+async def _closed(page: Page) -> None:
+    try:
+        async with asyncio.timeout(CLOSE):
+            await page.close()
+    except (TimeoutError, PlaywrightError):
+        pass  # it is gone already, or goes with its context
+
+
+def css(selector: str) -> str:
+    """A selector as Playwright takes it: CSS, unless it says otherwise in Puppeteer's or Playwright's way."""
+    for prefix, engine in (("xpath/", "xpath="), ("text/", "text="), ("pierce/", "css=")):
+        if selector.startswith(prefix):
+            return engine + selector.removeprefix(prefix)
+    if selector.startswith(("css=", "xpath=", "text=", "//", "(//")):
+        return selector
+    return f"css={selector}"
+
+
+def told(error: PlaywrightError, page: Page | None = None) -> GatewayError:
+    """What a caller is told of an error of Playwright's: never its call log, which may have what was typed."""
+    if (net := _NET.search(error.message)) is not None:
+        return GatewayError(Code.PAGE_UNREACHABLE, f"the page could not be loaded: {net[1]}")
+    if "crashed" in error.message:
+        return GatewayError(Code.PAGE_CRASHED, "the page crashed")
+    if "selector" in error.message and ("not a valid" in error.message or "parsing" in error.message):
+        return GatewayError(Code.BAD_REQUEST, f"selector: {_first(error)}")
+    if "Download is starting" in error.message:
+        return GatewayError(Code.PAGE_UNREACHABLE, "the URL is a download, not a page")
+    if isinstance(error, PlaywrightTimeout):
+        return GatewayError(Code.WAIT_FAILED, _first(error))
+    if page is not None and page.is_closed():
+        return GatewayError(Code.PAGE_CRASHED, "the page was closed in the middle of it")
+    return GatewayError(Code.PAGE_FAILED, _first(error))
+
+
+def _first(error: PlaywrightError) -> str:
+    """The first line, without the name of the method."""
+    line = error.message.strip().partition("\n")[0]
+    return re.sub(r"^[A-Z][A-Za-z]+\.[a-z_]+: ", "", line)[:300]
+
+
+def _quoted(text: str) -> str:
+    """A JavaScript string of any text, by its base64: nothing in it can end it."""
+    coded = base64.b64encode(text.encode()).decode()
+    return f"new TextDecoder().decode(Uint8Array.from(atob('{coded}'), c => c.charCodeAt(0)))"

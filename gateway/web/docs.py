@@ -1,0 +1,64 @@
+"""/openapi.json and /docs: what the API is, for programs and for people, without a credential and without a network.
+
+Both are made on first demand and kept; a reply differs only in the address at which the gateway was asked.
+"""
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+
+from aiohttp import web
+
+from gateway.web.headers import page_policy
+from gateway.web.openapi import document
+from gateway.web.operations import all_operations
+from gateway.web.page import BASE, page
+from gateway.web.sessions import check_query
+
+FRAME = (Path(__file__).parent / "static" / "docs.html").read_text()
+# Scripts and styles are in the frame alone: whatever comes into it is text.
+POLICY = page_policy(FRAME)
+WS = "{{ws}}"
+
+
+class Docs:
+    """Handlers of /openapi.json and /docs."""
+
+    def __init__(self, external_url: str | None) -> None:
+        self._external_url = external_url
+
+    async def openapi(self, request: web.Request) -> web.Response:
+        """GET /openapi.json."""
+        check_query(request, frozenset())
+        servers = json.dumps({"servers": [{"url": self._base(request)}]})
+        return _kept(request, f"{servers[:-1]}, {self._json[1:]}", "application/json")
+
+    async def docs(self, request: web.Request) -> web.Response:
+        """GET /docs."""
+        check_query(request, frozenset())
+        base = self._base(request)
+        shown = self._page.replace(BASE, base).replace(WS, "ws" + base.removeprefix("http"))
+        return _kept(request, shown, "text/html")
+
+    def _base(self, request: web.Request) -> str:
+        # A Host that has the shape of one holds no sign that means something to HTML.
+        return self._external_url or f"{request.scheme}://{request.host}"
+
+    @cached_property
+    def _json(self) -> str:
+        return json.dumps(document(all_operations()), ensure_ascii=False)
+
+    @cached_property
+    def _page(self) -> str:
+        return page(json.loads(self._json), FRAME)
+
+
+def _kept(request: web.Request, body: str, kind: str) -> web.Response:
+    """The body, or 304 to who has it already (RFC 9110 section 13.1.2)."""
+    tag = hashlib.sha256(body.encode()).hexdigest()[:32]
+    same = any(given.value in (tag, "*") for given in request.if_none_match or ())
+    answer = web.Response(status=304) if same else web.Response(text=body, content_type=kind)
+    answer.etag = tag
+    answer.headers["Cache-Control"] = "no-cache"  # to be kept, but asked for again
+    return answer
