@@ -19,6 +19,7 @@ from browser_pool.flags import (
     WITHOUT_SCREEN,
 )
 from browser_pool.spec import LaunchSpec, Mode
+from browser_pool.stealth import blink_settings, screen_flags
 
 __all__ = [
     "CLIENT_FLAGS",
@@ -94,7 +95,7 @@ def command_line(
         argv += [flag.text for flag in WITHOUT_EXTENSIONS]
     argv += [f"--disable-features={','.join(off)}", f"--enable-features={','.join(on)}"]
     if spec.mode is not Mode.HEADED:
-        argv += ["--headless", "--hide-scrollbars", "--mute-audio"]
+        argv += ["--headless", *([] if spec.stealth else ["--hide-scrollbars"]), "--mute-audio"]
     elif not display:
         argv += [flag.text for flag in WITHOUT_SCREEN]
     if not sandbox:
@@ -105,7 +106,13 @@ def command_line(
         argv.append(f"--user-agent={agent}")
     if spec.locale:
         argv += [f"--lang={spec.locale}", f"--accept-lang={accept_language(spec.locale)}"]
-    if spec.viewport:
+    elif spec.stealth and spec.mode is Mode.SHELL:
+        argv.append("--accept-lang=en-US,en;q=0.9")  # sent as it is; by itself it would name one
+    if settings := [*blink_settings(spec), *_values(spec.args, "--blink-settings")]:
+        argv.append(f"--blink-settings={','.join(settings)}")
+    if spec.stealth:
+        argv += screen_flags(spec)
+    elif spec.viewport:
         argv.append(f"--window-size={spec.viewport[0]},{spec.viewport[1]}")
     if spec.device_scale_factor:
         argv.append(f"--force-device-scale-factor={spec.device_scale_factor:g}")
@@ -122,7 +129,7 @@ def command_line(
 
 PROXY = ("--proxy-server", "--proxy-bypass-list")
 # Chromium heeds only the last of several lists, so a client's are merged with ours.
-LISTS = ("--enable-features", "--disable-features", "--disable-blink-features", extension.FLAG)
+LISTS = ("--enable-features", "--disable-features", "--disable-blink-features", "--blink-settings", extension.FLAG)
 
 
 def _features(args: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:

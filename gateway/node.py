@@ -22,6 +22,7 @@ from browser_pool.users import let_pass
 from gateway.adblock.filters import Filters
 from gateway.config import Config
 from gateway.egress.process import EgressProcess
+from gateway.pages.hosted import Hosted
 from gateway.pages.service import open_pages
 from gateway.records import Limits, Rules
 from gateway.relay.relay import relaying
@@ -139,6 +140,8 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
         if known.tenants is not None:
             await stack.enter_async_context(running(known.tenants.follow(slots.settle), "tenants"))
         await stack.enter_async_context(running(files.watch(), "files"))
+        hosted = Hosted(directory / "hosted", Sealer(config.encryption_key))
+        await stack.enter_async_context(running(hosted.watch(), "hosted"))
         await stack.enter_async_context(running(keep_sweeping(store, registry, config.retention), "janitor"))
         pages = await stack.enter_async_context(open_pages(registry, directory / "driver", ttl=config.ttl_max))
         http = await stack.enter_async_context(
@@ -158,6 +161,7 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
             max_body=config.max_body,
             surface=surface,
             pages=pages,
+            hosted=hosted,
         )
         try:
             port = await stack.enter_async_context(listening(config, app, surface, SHUTDOWN))

@@ -154,6 +154,16 @@ class Egress:
 
 
 @dataclass(frozen=True, slots=True)
+class Thrift:
+    """What pages do not load, to save bandwidth: `kinds` of things by Adblock Plus's names, hosts with all under
+    them, and parts of URLs, in which `*` stands for anything."""
+
+    kinds: frozenset[str] = frozenset()
+    hosts: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SessionSpec:
     """What was asked for. `keep` is how long the browser waits for a client, `ttl` the session's whole life."""
 
@@ -174,6 +184,7 @@ class SessionSpec:
     identity: Identity | None = None
     egress: Egress = Egress()
     block_ads: bool = False  # advertisements and trackers, by filter lists
+    thrift: Thrift | None = None
     profile: str | None = None  # the profile that it began with, or is to become
     persist_profile: bool = False  # what it saves is the profile's from then on
 

@@ -15,6 +15,7 @@ from gateway.config import Config, load
 from gateway.node import Secrets, prepare, started
 from gateway.session.registry import Registry
 from gateway.tenancy.access import TENANT, Access, Principal, Role
+from tests.documented import documented
 
 TOKEN = "inside-token"
 ADMIN = Principal(TENANT, Role.ADMIN)
@@ -40,9 +41,11 @@ class Inside:
         return connect(f"{self.ws}{path}?{text}", max_size=None, compression=None)
 
     async def call(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
-        """Status and decoded body."""
+        """Status and decoded body. Fails when the reply is none that the API's document has."""
         async with self.http.request(method, path, **options) as answer:
-            return answer.status, await answer.json(content_type=None)
+            body = await answer.json(content_type=None)
+            documented().check(method, path, answer.status, answer.content_type, body)
+            return answer.status, body
 
 
 @asynccontextmanager

@@ -40,6 +40,7 @@ class Hints:
     def metadata(self) -> dict[str, object]:
         """CDP's Emulation.UserAgentMetadata."""
         return {
+            "fullVersion": self._own,
             "brands": [{"brand": brand, "version": _major(version)} for brand, version in self.brands],
             "fullVersionList": [{"brand": brand, "version": version} for brand, version in self.brands],
             "platform": self.platform,
@@ -52,13 +53,16 @@ class Hints:
             "formFactors": [self.form_factor],
         }
 
+    @property
+    def _own(self) -> str:
+        return [version for brand, version in self.brands if not _is_grease(brand)][-1]
+
     def headers(self) -> dict[str, str]:
         """Every Sec-CH-UA header as it would be sent, by its name in lower case; a request has some of them."""
         brands = {
             "sec-ch-ua": [(brand, _major(version)) for brand, version in self.brands],
             "sec-ch-ua-full-version-list": self.brands,
         }
-        own = [version for brand, version in self.brands if not _is_grease(brand)][-1]
         return {
             **{name: ", ".join(f'"{brand}";v="{version}"' for brand, version in of) for name, of in brands.items()},
             "sec-ch-ua-mobile": f"?{self.mobile:d}",
@@ -68,7 +72,7 @@ class Hints:
             "sec-ch-ua-bitness": f'"{self.bitness}"',
             "sec-ch-ua-model": f'"{self.model}"',
             "sec-ch-ua-wow64": f"?{self.wow64:d}",
-            "sec-ch-ua-full-version": f'"{own}"',
+            "sec-ch-ua-full-version": f'"{self._own}"',
             "sec-ch-ua-form-factors": f'"{self.form_factor}"',
         }
 

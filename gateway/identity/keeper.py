@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone, Params
 from browser_pool.tasks import Start, crew
 from gateway.identity.overrides import Command, Overrides, Running, overrides
+from gateway.identity.stealth import disguised
 from gateway.records import Identity
 
 SETTLE = 2.0  # seconds for pages that are there already to take it
@@ -32,14 +33,20 @@ INNER = [{"type": "iframe"}, {"type": "worker"}]
 
 
 @asynccontextmanager
-async def keeping(devtools: DevTools, identity: Identity | None) -> AsyncIterator["Keeper | None"]:
+async def keeping(
+    devtools: DevTools, identity: Identity | None, *, stealth: bool = False
+) -> AsyncIterator["Keeper | None"]:
     """Hold `identity` in the browser of `devtools`, in what it shows now and later, while the block lasts.
 
     What the flags of `launch` do already costs nothing here. Raises DevToolsError and DevToolsGone on entering;
     later the browser may go at any moment, which ends the holding in silence. Yields None where there is nothing to
     hold.
     """
-    wanted = await _overrides(devtools, identity) if identity is not None else Overrides()
+    wanted = Overrides()
+    if stealth:
+        wanted = await _disguise(devtools, identity)
+    elif identity is not None:
+        wanted = await _overrides(devtools, identity)
     if not wanted.attaches and not wanted.patterns:
         yield None
         return
@@ -221,6 +228,15 @@ async def _overrides(devtools: DevTools, identity: Identity) -> Overrides:
     # With a user agent there is something to be held anyhow, and the script looks for itself what Intl speaks.
     intl = USUAL_LOCALE if identity.user_agent is not None else await _intl(devtools)
     return overrides(identity, Running(number, version["userAgent"], shell=name.startswith("Headless"), intl=intl))
+
+
+async def _disguise(devtools: DevTools, identity: Identity | None) -> Overrides:
+    version = await devtools.send("Browser.getVersion")
+    itself = await devtools.send("Target.getTargetInfo")  # of the browser: the secret part of its endpoint
+    name, _, number = version["product"].partition("/")
+    key, shell = itself["targetInfo"]["targetId"], name.startswith("Headless")
+    running = Running(number, version["userAgent"], shell=shell, intl=USUAL_LOCALE, key=key)
+    return overrides(disguised(identity, number, shell=shell), running, stealth=True)
 
 
 async def _intl(devtools: DevTools) -> str:

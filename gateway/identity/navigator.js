@@ -1,12 +1,14 @@
 // Runs in a page before its first script, in a worker before its own, and again where it has run already.
-// `said`: what navigator says; `hinted`: whether such a browser has client hints; `locale`: Intl's, or null.
-(said, hinted, locale) => {
+// `said`: what navigator says; `hinted`: whether such a browser has client hints; `locale`: Intl's, or null; `like`
+// makes a function print as the browser's own, if there is one to do so (stealth.js).
+(said, hinted, locale, like = (made) => made) => {
   const own = (globalThis.Navigator ?? globalThis.WorkerNavigator).prototype;
   // A proxy of the browser's own getter: it throws where that does, and prints as native code.
   for (const [name, value] of Object.entries(said)) {
     const property = Object.getOwnPropertyDescriptor(own, name);
     if (property === undefined || navigator[name] === value) continue;
-    property.get = new Proxy(property.get, { apply: (get, self, none) => (Reflect.apply(get, self, none), value) });
+    const saying = { apply: (get, self, none) => (Reflect.apply(get, self, none), value) };
+    property.get = like(new Proxy(property.get, saying), property.get);
     Object.defineProperty(own, name, property);
   }
   if (!hinted) {
@@ -21,7 +23,7 @@
     const property = Object.getOwnPropertyDescriptor(owner ?? {}, name);
     if (property === undefined) return;
     const native = property.value;
-    property.value = new Proxy(native, handler);
+    property.value = like(new Proxy(native, handler), native);
     Object.defineProperty(owner, name, property);
     if (native.prototype?.constructor === native) {
       Object.defineProperty(native.prototype, "constructor", { value: property.value, writable: true, configurable: true });

@@ -13,6 +13,7 @@ from typing import Any
 from browser_pool.command_line import accept_language
 from gateway.identity.hints import hints, navigator
 from gateway.identity.launch import weighted
+from gateway.identity.stealth import disguise
 from gateway.records import Identity
 
 Command = tuple[str, dict[str, Any]]  # a CDP method and its parameters
@@ -22,13 +23,15 @@ Command = tuple[str, dict[str, Any]]  # a CDP method and its parameters
 class Running:
     """What the browser itself says: its full version, the user agent with its flags, whether it is the shell.
 
-    `intl` is the locale of its Intl: without language packs it stays en-US, whatever the flags say.
+    `intl` is the locale of its Intl: without language packs it stays en-US, whatever the flags say. `key` is an id of
+    it that no page can know.
     """
 
     version: str
     user_agent: str
     shell: bool
     intl: str
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,8 @@ class Overrides:
         return None if wanted == sent else wanted
 
 
-def overrides(identity: Identity, running: Running) -> Overrides:
-    """All that flags did not do; nothing, if they did."""
+def overrides(identity: Identity, running: Running, *, stealth: bool = False) -> Overrides:
+    """All that flags did not do; nothing, if they did. With `stealth` the identity is one that is `disguised`."""
     agent, locale = identity.user_agent, identity.locale
     found = hints(agent or running.user_agent, running.version)
     frames: list[Command] = []
@@ -102,7 +105,10 @@ def overrides(identity: Identity, running: Running) -> Overrides:
     workers = list(frames)
     intl = None if locale is None or locale == running.intl else locale
     if agent is not None or intl is not None:
-        text = script(navigator(agent) if agent is not None else {}, found is not None, intl)
+        like = None
+        if stealth and agent is not None:
+            like = disguise(agent, running.version, running.key, shell=running.shell)
+        text = script(navigator(agent) if agent is not None else {}, found is not None, intl, like)
         # Scripts for new documents run only where the Page domain is enabled.
         frames += [
             ("Page.enable", {}),
@@ -110,6 +116,8 @@ def overrides(identity: Identity, running: Running) -> Overrides:
         ]
         workers.append(("Runtime.evaluate", {"expression": text}))
     pages = list(frames)
+    if stealth:
+        pages.append(("Emulation.setFocusEmulationEnabled", {"enabled": True}))
     if agent is not None and found is not None and found.mobile:
         pages.append(("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 5}))
     if identity.geolocation is not None:
@@ -127,9 +135,10 @@ def overrides(identity: Identity, running: Running) -> Overrides:
     )
 
 
-def script(said: Mapping[str, str], hinted: bool, locale: str | None) -> str:
-    """JavaScript that makes `navigator` say `said`; see navigator.js."""
-    return f"({_source()})({json.dumps(said)}, {json.dumps(hinted)}, {json.dumps(locale)})"
+def script(said: Mapping[str, str], hinted: bool, locale: str | None, like: str | None = None) -> str:
+    """JavaScript that makes `navigator` say `said`; `like` is that of `disguise`. See navigator.js."""
+    more = "" if like is None else f", {like}"
+    return f"({_source()})({json.dumps(said)}, {json.dumps(hinted)}, {json.dumps(locale)}{more})"
 
 
 @cache

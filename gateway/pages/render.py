@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,13 +11,14 @@ from playwright.async_api import CDPSession, Page
 from playwright.async_api import Error as PlaywrightError
 
 from gateway.errors import Code, GatewayError
-from gateway.pages.visit import css, told
+from gateway.pages.faults import css, first_line, told
 
 Kind = Literal["png", "jpeg", "webp"]
 MEDIA = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 LONGEST = 16384  # CSS pixels a side: more Chromium does not draw
 STEPS = 100  # screens that are scrolled through at most
 REST = 0.1  # seconds at each, for what it loads
+SETTLE = 5.0  # seconds for a page that is just going elsewhere
 CLEAR = {"color": {"r": 0, "g": 0, "b": 0, "a": 0}}
 
 
@@ -37,7 +39,7 @@ class Shot:
     scroll: bool = False
     fast: bool = False  # larger, and sooner there
     beyond: bool | None = None  # also of what the viewport does not show; None: where a part or all is asked for
-    patience: float = 30.0  # seconds
+    patience: float | None = 30.0  # seconds
 
     @property
     def media(self) -> str:
@@ -56,7 +58,7 @@ async def screenshot(page: Page, shot: Shot) -> bytes:
                 return await _captured(page, shot)
             return await _shot(page, shot)
     except TimeoutError:
-        raise GatewayError(Code.PAGE_FAILED, f"no picture within {shot.patience * 1000:g} ms: the page hangs") from None
+        raise GatewayError(Code.PAGE_FAILED, f"no picture within {shot.patience} s: the page hangs") from None
     except PlaywrightError as error:
         raise told(error, page) from error
 
@@ -150,7 +152,7 @@ class Paper:
     tagged: bool = False
     clear: bool = False  # no white behind a page without a background
     fonts: bool = True  # wait for them
-    patience: float = 30.0  # seconds
+    patience: float | None = 30.0  # seconds
 
 
 async def pdf(page: Page, paper: Paper) -> bytes:
@@ -188,17 +190,21 @@ async def pdf(page: Page, paper: Paper) -> bytes:
             finally:
                 await cdp.detach()
     except TimeoutError:
-        raise GatewayError(Code.PAGE_FAILED, f"no PDF within {paper.patience * 1000:g} ms: the page hangs") from None
+        raise GatewayError(Code.PAGE_FAILED, f"no PDF within {paper.patience} s: the page hangs") from None
     except PlaywrightError as error:
-        if "PrintToPDF" in error.message or "paper" in error.message.lower() or "parse" in error.message:
-            line = error.message.strip().partition("\n")[0].removeprefix("Page.pdf: ")
-            raise GatewayError(Code.BAD_REQUEST, f"options: Chromium cannot print so: {line[:200]}") from None
+        if any(word in error.message for word in ("printToPDF", "aper", "parse")):
+            raise GatewayError(Code.BAD_REQUEST, f"options: Chromium cannot print so: {first_line(error)}") from None
         raise told(error, page) from error
 
 
 async def content(page: Page) -> str:
     """The page's HTML as it is now, its doctype included. Raises GatewayError."""
-    try:
-        return await page.content()
-    except PlaywrightError as error:
-        raise told(error, page) from error
+    for last in (False, False, True):
+        try:
+            return await page.content()
+        except PlaywrightError as error:
+            if last or "navigating" not in error.message:
+                raise told(error, page) from error
+        with suppress(PlaywrightError):  # the next look says more
+            await page.wait_for_load_state(timeout=SETTLE * 1000)
+    raise AssertionError("not reached")

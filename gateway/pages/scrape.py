@@ -8,7 +8,8 @@ from typing import Any
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page
 
-from gateway.pages.visit import ForSelector, css, found, told
+from gateway.pages.faults import css, told
+from gateway.pages.waits import ForSelector, found
 
 MOST = 10_000  # elements of one selector
 _READ = """(elements, most) => elements.slice(0, most).map((element) => {

@@ -54,6 +54,11 @@ class Pages:
         """Requests that have a context."""
         return sum(line.working for line in self._lines.values())
 
+    @property
+    def browsers(self) -> int:
+        """Service browsers that there are, or will be in a moment."""
+        return len(self._browsers)
+
     def waiting(self, tenant: str | None = None) -> int:
         """Requests that wait for their turn."""
         return sum(line.waiting for wanted, line in self._lines.items() if tenant in (None, wanted.tenant))

@@ -1,27 +1,40 @@
 """A page and how to get there: what is set before it loads, what it loads, and what is waited for. Then it is yours."""
 
 import asyncio
-import base64
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
-from playwright.async_api import BrowserContext, Page, Request, Response, Route
+from playwright.async_api import BrowserContext, Page, Response, Route
 from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from browser_pool.tasks import to_the_end
 from gateway.errors import Code, GatewayError
+from gateway.pages.faults import checked_url, css, first_line, moved, told
 from gateway.pages.patterns import Pattern
+from gateway.pages.waits import ForEvent, ForFunction, ForSelector, Quiet, found, heard, listening, true
 
-SCHEMES = ("http", "https", "data", "about")  # Chromium's own pages and the machine's files are nobody's
-QUIET = 0.5  # seconds without more requests than that: Puppeteer's networkidle0 and networkidle2
+__all__ = [
+    "Canned",
+    "ForEvent",
+    "ForFunction",
+    "ForSelector",
+    "Goto",
+    "Tag",
+    "Viewport",
+    "Visit",
+    "Visited",
+    "arrived",
+    "checked_url",
+    "css",
+    "found",
+    "opened",
+    "told",
+    "visited",
+]
+
 CLOSE = 5.0  # seconds for a page to be gone
-_NET = re.compile(r"net::(ERR_[A-Z_0-9]+)")
-_NAVIGATED = re.compile(r"Execution context was destroyed|frame was detached|Target page, context or browser has been")
 
 Until = Literal["load", "domcontentloaded", "networkidle0", "networkidle2", "commit"]
 
@@ -33,32 +46,6 @@ class Goto:
     until: tuple[Until, ...] = ("load",)
     timeout: float = 30.0
     referer: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ForSelector:
-    """Wait for an element: to be there, to be seen, or to be neither. Seconds."""
-
-    selector: str
-    state: Literal["attached", "visible", "hidden"] = "attached"
-    timeout: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class ForFunction:
-    """Wait until a function of the page, or an expression, gives something true; `polling` "raf" or seconds."""
-
-    function: str
-    polling: Literal["raf"] | float = "raf"
-    timeout: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class ForEvent:
-    """Wait for an event of that name on the page's document or window."""
-
-    event: str
-    timeout: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +138,6 @@ class Visited:
     missed: tuple[str, ...] = ()
 
 
-def checked_url(url: str, field: str = "url") -> str:
-    """The same; raises BAD_REQUEST for what pages are not loaded from."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme.lower() not in SCHEMES or (parts.scheme.lower() in ("http", "https") and not parts.netloc):
-        raise GatewayError(Code.BAD_REQUEST, f"{field}: an absolute http or https URL is wanted")
-    return url
-
-
 @asynccontextmanager
 async def visited(context: BrowserContext, visit: Visit, *, borrowed: bool = False) -> AsyncIterator[Visited]:
     """A new page in `context`, led to where `visit` says; closed with the block.
@@ -208,7 +184,7 @@ async def _arrive(page: Page, visit: Visit) -> Visited:
         try:
             await page.context.add_cookies([dict(one) for one in visit.cookies])  # type: ignore[misc]
         except PlaywrightError as error:
-            raise GatewayError(Code.BAD_REQUEST, f"cookies: Chromium refuses one: {_first(error)}") from None
+            raise GatewayError(Code.BAD_REQUEST, f"cookies: Chromium refuses one: {first_line(error)}") from None
     if visit.media is not None:
         await page.emulate_media(media=visit.media)
     if visit.reject_types or visit.reject_patterns or visit.canned:
@@ -224,11 +200,12 @@ async def _arrive(page: Page, visit: Visit) -> Visited:
                 raise
             missed.append(f"{what}: {error.message}")
 
-    heard = None
-    if visit.wait_event is not None:
-        await page.add_init_script(_listening(visit.wait_event.event))
-        heard = visit.wait_event
+    event = visit.wait_event
+    if event is not None:
+        await page.add_init_script(listening(event.event))
     response = await attempt("goto", _loaded(page, visit))
+    if event is not None and visit.html is not None:
+        await page.evaluate(listening(event.event))  # to write a document takes its listeners away
     for tag in visit.styles:
         await attempt("addStyleTag", _tag(page, "addStyleTag", tag))
     for tag in visit.scripts:
@@ -236,11 +213,11 @@ async def _arrive(page: Page, visit: Visit) -> Visited:
     if visit.wait:
         await asyncio.sleep(visit.wait)
     if visit.wait_function is not None:
-        await attempt("waitForFunction", _true(page, visit.wait_function))
+        await attempt("waitForFunction", true(page, visit.wait_function))
     if visit.wait_selector is not None:
         await attempt("waitForSelector", found(page, visit.wait_selector))
-    if heard is not None:
-        await attempt("waitForEvent", _heard(page, heard))
+    if event is not None:
+        await attempt("waitForEvent", heard(page, event))
     return Visited(page, response, tuple(missed))
 
 
@@ -249,7 +226,7 @@ async def _loaded(page: Page, visit: Visit) -> Response | None:
     goto = visit.goto
     idle = [0 if one == "networkidle0" else 2 for one in goto.until if one.startswith("networkidle")]
     first: Any = next((one for one in ("load", "domcontentloaded", "commit") if one in goto.until), "load")
-    quiet = _Quiet(page)
+    quiet = Quiet(page)
     try:
         async with asyncio.timeout(goto.timeout or None):
             if visit.html is not None:
@@ -273,96 +250,6 @@ async def _loaded(page: Page, visit: Visit) -> Response | None:
         quiet.end()
 
 
-class _Quiet:
-    """How many requests of a page are under way."""
-
-    def __init__(self, page: Page) -> None:
-        self._page = page
-        self._open: set[Request] = set()
-        self._changed = asyncio.Event()
-        page.on("request", self._began)
-        page.on("requestfinished", self._ended)
-        page.on("requestfailed", self._ended)
-
-    def end(self) -> None:
-        self._page.remove_listener("request", self._began)
-        self._page.remove_listener("requestfinished", self._ended)
-        self._page.remove_listener("requestfailed", self._ended)
-
-    def _began(self, request: Request) -> None:
-        self._open.add(request)
-        self._changed.set()
-
-    def _ended(self, request: Request) -> None:
-        self._open.discard(request)
-        self._changed.set()
-
-    async def until(self, most: int) -> None:
-        """Return once no more than `most` have been under way for QUIET seconds on end."""
-        while True:
-            self._changed.clear()
-            quiet = len(self._open) <= most
-            try:
-                async with asyncio.timeout(QUIET if quiet else None):
-                    while (len(self._open) <= most) is quiet:
-                        self._changed.clear()
-                        await self._changed.wait()
-            except TimeoutError:
-                return
-
-
-async def found(page: Page, wanted: ForSelector) -> None:
-    """Raises WAIT_FAILED when it does not come in time, BAD_REQUEST for what is no selector."""
-    try:
-        await page.wait_for_selector(
-            css(wanted.selector), state=wanted.state, timeout=wanted.timeout * 1000, strict=False
-        )
-    except PlaywrightTimeout:
-        raise GatewayError(
-            Code.WAIT_FAILED,
-            f"waitForSelector: {wanted.selector[:200]!r} is not {wanted.state} after {wanted.timeout * 1000:g} ms",
-        ) from None
-    except PlaywrightError as error:
-        raise told(error, page) from error
-
-
-async def _true(page: Page, wanted: ForFunction) -> None:
-    polling: Any = "raf" if wanted.polling == "raf" else wanted.polling * 1000
-    try:
-        await page.wait_for_function(wanted.function, polling=polling, timeout=wanted.timeout * 1000)
-    except PlaywrightTimeout:
-        raise GatewayError(
-            Code.WAIT_FAILED, f"waitForFunction: it gave nothing true within {wanted.timeout * 1000:g} ms"
-        ) from None
-    except PlaywrightError as error:
-        if _NAVIGATED.search(error.message):
-            raise told(error, page) from error
-        raise GatewayError(Code.WAIT_FAILED, f"waitForFunction: {_first(error)}") from None
-
-
-def _listening(event: str) -> str:
-    name = _quoted(event)
-    return (
-        f"(() => {{ const told = () => {{ window[Symbol.for('gateway.event')] = true }};"
-        f"window.addEventListener({name}, told, {{once: true, capture: true}});"
-        f"document.addEventListener({name}, told, {{once: true}}) }})()"
-    )
-
-
-async def _heard(page: Page, wanted: ForEvent) -> None:
-    try:
-        await page.wait_for_function(
-            "() => window[Symbol.for('gateway.event')] === true", polling=50, timeout=wanted.timeout * 1000
-        )
-    except PlaywrightTimeout:
-        raise GatewayError(
-            Code.WAIT_FAILED,
-            f"waitForEvent: {wanted.event[:100]!r} was not dispatched within {wanted.timeout * 1000:g} ms",
-        ) from None
-    except PlaywrightError as error:
-        raise told(error, page) from error
-
-
 async def _tag(page: Page, name: str, tag: Tag) -> None:
     try:
         if name == "addStyleTag":
@@ -372,9 +259,9 @@ async def _tag(page: Page, name: str, tag: Tag) -> None:
         else:
             await page.add_script_tag(url=tag.url, content=tag.content, type=tag.kind)
     except PlaywrightError as error:
-        if _NAVIGATED.search(error.message):
+        if moved(error):
             raise told(error, page) from error
-        raise GatewayError(Code.WAIT_FAILED, f"{name}: {_first(error)}") from None
+        raise GatewayError(Code.WAIT_FAILED, f"{name}: {first_line(error)}") from None
 
 
 async def _answered(route: Route, visit: Visit) -> None:
@@ -424,42 +311,3 @@ async def _closed(page: Page) -> None:
             await page.close()
     except (TimeoutError, PlaywrightError):
         pass  # it is gone already, or goes with its context
-
-
-def css(selector: str) -> str:
-    """A selector as Playwright takes it: CSS, unless it says otherwise in Puppeteer's or Playwright's way."""
-    for prefix, engine in (("xpath/", "xpath="), ("text/", "text="), ("pierce/", "css=")):
-        if selector.startswith(prefix):
-            return engine + selector.removeprefix(prefix)
-    if selector.startswith(("css=", "xpath=", "text=", "//", "(//")):
-        return selector
-    return f"css={selector}"
-
-
-def told(error: PlaywrightError, page: Page | None = None) -> GatewayError:
-    """What a caller is told of an error of Playwright's: never its call log, which may have what was typed."""
-    if (net := _NET.search(error.message)) is not None:
-        return GatewayError(Code.PAGE_UNREACHABLE, f"the page could not be loaded: {net[1]}")
-    if "crashed" in error.message:
-        return GatewayError(Code.PAGE_CRASHED, "the page crashed")
-    if "selector" in error.message and ("not a valid" in error.message or "parsing" in error.message):
-        return GatewayError(Code.BAD_REQUEST, f"selector: {_first(error)}")
-    if "Download is starting" in error.message:
-        return GatewayError(Code.PAGE_UNREACHABLE, "the URL is a download, not a page")
-    if isinstance(error, PlaywrightTimeout):
-        return GatewayError(Code.WAIT_FAILED, _first(error))
-    if page is not None and page.is_closed():
-        return GatewayError(Code.PAGE_CRASHED, "the page was closed in the middle of it")
-    return GatewayError(Code.PAGE_FAILED, _first(error))
-
-
-def _first(error: PlaywrightError) -> str:
-    """The first line, without the name of the method."""
-    line = error.message.strip().partition("\n")[0]
-    return re.sub(r"^[A-Z][A-Za-z]+\.[a-z_]+: ", "", line)[:300]
-
-
-def _quoted(text: str) -> str:
-    """A JavaScript string of any text, by its base64: nothing in it can end it."""
-    coded = base64.b64encode(text.encode()).decode()
-    return f"new TextDecoder().decode(Uint8Array.from(atob('{coded}'), c => c.charCodeAt(0)))"

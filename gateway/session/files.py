@@ -98,6 +98,15 @@ class Files:
             return File(one, entry), descriptor
         raise _missing(name)
 
+    async def rename(self, session: SessionId, name: str, to: str) -> File:
+        """An upload gets another name, in place of one of that. Raises BAD_REQUEST, NOT_FOUND (404)."""
+        if not shelf.is_name(to):
+            raise _no_name()
+        try:
+            return File(Kind.UPLOAD, await asyncio.to_thread(shelf.rename, self._place(session) / UPLOADS, name, to))
+        except FileNotFoundError:
+            raise _missing(name) from None
+
     async def delete(self, session: SessionId, name: str, kind: Kind | None) -> None:
         """Raises NOT_FOUND (404)."""
         for one in Kind if kind is None else (kind,):
@@ -111,10 +120,7 @@ class Files:
     async def add(self, session: SessionId, name: str, chunks: AsyncIterator[bytes]) -> File:
         """An upload, in place of one of that name. Raises BAD_REQUEST, BODY_TOO_LARGE (413), SAVE_FAILED (503)."""
         if not shelf.is_name(name):
-            raise GatewayError(
-                Code.BAD_REQUEST,
-                "name: one part of a path is wanted, at most 255 bytes long, visible and without a dot to begin with",
-            )
+            raise _no_name()
         came, arriving = 0, Arriving(self._place(session) / UPLOADS, name)
         try:
             there = sum(file.entry.size for file in await self.listed(session))
@@ -206,6 +212,11 @@ async def _batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             held.clear()
     if held:
         yield bytes(held)
+
+
+def _no_name() -> GatewayError:
+    words = "name: one part of a path is wanted, at most 255 bytes long, visible and without a dot to begin with"
+    return GatewayError(Code.BAD_REQUEST, words)
 
 
 def _missing(name: str) -> GatewayError:

@@ -19,6 +19,7 @@ from browser_pool.spec import Mode
 from browser_pool.tasks import running
 from gateway.adblock.blocking import blocking
 from gateway.adblock.filters import Filters
+from gateway.adblock.thrift import thrifty
 from gateway.egress.pattern import BadPattern
 from gateway.egress.process import EgressDown, EgressProcess
 from gateway.egress.terms import Terms
@@ -82,13 +83,21 @@ class Means:
         reason: str,
         fence: int,
         checkpoint: bool = False,
+        beside: int | None = None,
     ) -> SnapshotInfo:
         """As `Vault.save`, within what the tenant's snapshots may take. Raises QUOTA_EXCEEDED, too."""
         tenant = record.spec.tenant
         if self.storage is not None:
             await self.storage.make_room(tenant)
         info = await self.vault.save(
-            record.id, document, profile=profile, kind=kind, reason=reason, checkpoint=checkpoint, fence=fence
+            record.id,
+            document,
+            profile=profile,
+            kind=kind,
+            reason=reason,
+            checkpoint=checkpoint,
+            fence=fence,
+            beside=beside,
         )
         if self.storage is not None:
             await self.storage.changed(tenant, record.id)
@@ -133,6 +142,7 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Incar
         return rest
 
     unwanted = await means.filters.engine() if record.spec.block_ads else None
+    unwanted = thrifty(record.spec.thrift, unwanted)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(means.slots.taken(record.spec.tenant, again=record.incarnation > 1))
         ready = stack.enter_context(means.precedence.preparing())
@@ -145,7 +155,8 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Incar
             await means.lead(browser, record.spec)
             first = record.incarnation <= 1
             await stack.enter_async_context(means.files.within(record.id, browser, first=first))
-            keeper = await stack.enter_async_context(keeping(browser.devtools, record.spec.identity))
+            held = keeping(browser.devtools, record.spec.identity, stealth=record.spec.launch.stealth)
+            keeper = await stack.enter_async_context(held)
             if unwanted is not None:
                 await stack.enter_async_context(blocking(browser.url, unwanted))
             if document is not None:
@@ -189,13 +200,15 @@ async def adopted(record: SessionRecord, means: Means) -> AsyncIterator[Incarnat
     Raises GatewayError when it does not answer; what it had written by then can be `salvaged`.
     """
     unwanted = await means.filters.engine() if record.spec.block_ads else None
+    unwanted = thrifty(record.spec.thrift, unwanted)
     async with AsyncExitStack() as stack:
         stack.enter_context(means.slots.kept(record.spec.tenant))
         try:
             browser = await stack.enter_async_context(means.pool.adopted(record.id))
             await means.lead(browser, record.spec)
             await stack.enter_async_context(means.files.within(record.id, browser, first=True))
-            keeper = await stack.enter_async_context(keeping(browser.devtools, record.spec.identity))
+            held = keeping(browser.devtools, record.spec.identity, stealth=record.spec.launch.stealth)
+            keeper = await stack.enter_async_context(held)
             if unwanted is not None:
                 await stack.enter_async_context(blocking(browser.url, unwanted))
         except (BrowserFailed, DevToolsError, DevToolsGone) as error:

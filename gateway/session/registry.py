@@ -35,6 +35,7 @@ class Registry:
         # Who may bring a remembered session to life, or end it: one at a time.
         self._waking = asyncio.Lock()
         self._naming = asyncio.Lock()  # who may give a session a name
+        self._chosen: set[SessionId] = set()  # ids that callers chose, while their sessions are being made
 
     # --- create ---
 
@@ -95,6 +96,22 @@ class Registry:
             await self.forget(session.record.id)
             raise session.failure
         return session
+
+    async def created_as(self, number: SessionId, spec: SessionSpec, context: ContextDocument | None = None) -> Session:
+        """The same under an id that the caller chose. Raises ID_IN_USE (409) before anything is kept."""
+        taken = GatewayError(Code.ID_IN_USE, f"there is a session {number}, running or remembered: choose another id")
+        if number in self._chosen:
+            raise taken
+        self._chosen.add(number)
+        try:
+            if await self._store.get(number) is not None:
+                raise taken
+            # Of a session that was erased in an accident something may have stayed, which is not the caller's.
+            await self.means.vault.erase(number)
+            await self.means.files.erase(number)
+            return await self.created(spec, context, number)
+        finally:
+            self._chosen.discard(number)
 
     async def forked(self, spec: SessionSpec, count: int) -> list[Session]:
         """`count` sessions of one spec, all of them or none."""

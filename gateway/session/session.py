@@ -293,9 +293,8 @@ class Session:
             self._used(time.time())
         elif isinstance(event, life.BrowserReady):
             self.pulse.at = time.time()
-        elif isinstance(event, life.Use) and self.record.spec.idle is not None:
-            if self.pulse.at - (self.record.last_used_at or 0.0) > min(NOTED, self.record.spec.idle / 4):
-                self.record = replace(self.record, last_used_at=self.pulse.at)
+        elif isinstance(event, life.Use) and self._worth_noting():
+            self.record = replace(self.record, last_used_at=self.pulse.at)
         if type(before) is not type(self._state):
             self._log.info("session_state", state=type(self._state).__name__.lower(), on=type(event).__name__)
             if (word := told(before, self._state)) is not None:
@@ -350,6 +349,11 @@ class Session:
             self.record = replace(self.record, connections=connections, secret=None)
             self._used(time.time())
         seat.admit(self.browser)
+
+    def _worth_noting(self) -> bool:
+        """Whether the last use is to be written down, for a process that adopts the session: now and then."""
+        idle = self.record.spec.idle
+        return idle is not None and self.pulse.at - (self.record.last_used_at or 0.0) > min(NOTED, idle / 4)
 
     def _used(self, now: float) -> None:
         self.pulse.at = now

@@ -90,6 +90,20 @@ def remove(directory: Path, name: str, *, emptied: bool = False) -> None:
             raise FileNotFoundError(name) from None
 
 
+def rename(directory: Path, name: str, to: str) -> Entry:
+    """Let a file have another name, in place of what had that. Raises FileNotFoundError."""
+    with _opened(directory) as inside:
+        descriptor = _open(name, os.O_RDONLY, inside)
+        try:
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        if not _is_plain(status):
+            raise FileNotFoundError(name)
+        os.rename(name, to, src_dir_fd=inside, dst_dir_fd=inside)
+    return Entry(to, status.st_size, status.st_mtime)
+
+
 class Arriving:
     """A file on its way into `directory`: whole under its name at the end, or not there at all."""
 

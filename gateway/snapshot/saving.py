@@ -26,8 +26,11 @@ def write_version(
     profile: Path | None,
     sealer: Sealer,
     doubtful: frozenset[str],
+    beside: int | None = None,
 ) -> SnapshotInfo:
     """The version after the newest, as `draft` describes it; packs that are `doubtful` are not relied on.
+
+    Its profile is a new one, or the one of the version `beside`, if that has one that can be read.
 
     A checkpoint that would say the same as the newest version is not written. Raises OSError; then nothing has changed.
     """
@@ -44,6 +47,9 @@ def write_version(
         if draft.checkpoint and newest is not None and newest.document == parts:
             return newest.header.info
         tree = None if profile is None else store(profile, writer, _files(before.values()))
+        if beside is not None and beside in before:
+            with suppress(Damaged):  # then there is none to go along
+                tree = before[beside].profile()
         writer.finish()
         used = set(pieces_of(parts, tree))
         info = replace(

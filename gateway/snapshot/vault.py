@@ -62,8 +62,9 @@ class Vault:
         reason: str,
         checkpoint: bool = False,
         fence: int | None = None,
+        beside: int | None = None,
     ) -> SnapshotInfo:
-        """A new version. `profile`: of a browser that has exited.
+        """A new version. `profile`: of a browser that has exited; `beside`: or that of this earlier version, as it is.
 
         A `checkpoint` takes the place of the one before, and of nothing else; one that would be the same as the newest
         version is not written, and that version returned. `fence` numbers the incarnation that writes.
@@ -74,7 +75,7 @@ class Vault:
         draft = SnapshotInfo(
             session_id, 0, instant(time.time()), 0, reason, kind, self._sealer.seals, checkpoint=checkpoint, fence=fence
         )
-        return await self._alone(session_id, lambda folder: self._save(folder, draft, document, profile))
+        return await self._alone(session_id, lambda folder: self._save(folder, draft, document, profile, beside))
 
     async def claim(self, session_id: str, fence: int) -> None:
         """From now on, in every process and after every restart, only incarnation `fence` and later ones may save.
@@ -174,13 +175,18 @@ class Vault:
                 continue
 
     def _save(
-        self, folder: SessionFolder, draft: SnapshotInfo, document: ContextDocument, profile: Path | None
+        self,
+        folder: SessionFolder,
+        draft: SnapshotInfo,
+        document: ContextDocument,
+        profile: Path | None,
+        beside: int | None,
     ) -> SnapshotInfo:
         doubtful = frozenset(pack for session, pack in tuple(self._doubtful) if session == folder.session_id)
         try:
             with folder.locked(make=True):
                 self._enforce(folder, draft.fence)
-                info = write_version(folder, draft, document, profile, self._sealer, doubtful)
+                info = write_version(folder, draft, document, profile, self._sealer, doubtful, beside)
                 try:
                     self._retention.apply(folder, time.time())
                 except OSError as error:  # the version is saved; the next save tries again

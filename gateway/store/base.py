@@ -16,7 +16,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which records of a tenant. `cursor` is a record's id: the page begins behind it. `limit` 1 to 1000."""
+    """Which records of a tenant. `cursor` is a record's id: the page begins behind it. `limit` 1 to 1000.
+
+    `among`: those with one of these statuses; empty: with any.
+    """
 
     tenant: str
     status: Status | None = None
@@ -24,6 +27,7 @@ class Query:
     labels: tuple[tuple[str, str], ...] = ()
     cursor: str | None = None
     limit: int = 100
+    among: tuple[Status, ...] = ()
 
 
 class Fenced(Exception):

@@ -105,6 +105,9 @@ class SqliteStore:
         if query.status is not None:
             where.append("status = ?")
             values.append(query.status)
+        if query.among:
+            where.append(f"status IN ({','.join('?' * len(query.among))})")
+            values += query.among
         if query.name is not None:
             where.append("name = ?")
             values.append(query.name)

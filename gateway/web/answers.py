@@ -129,9 +129,11 @@ class SessionAnswer(Answer):
     live: Annotated[str | None, Field(description="The URL of a page that shows what the browser shows.")]
     ttl: Annotated[Count, Field(description="ms; the session's whole life")]
     process_keep_alive: Annotated[Count, Field(description="ms that the browser waits for a client")]
+    inactivity_timeout: Annotated[Count | None, Field(description="ms without a client or a command until it ends")]
     persist: bool
     headless: bool | Literal["shell"]
     stealth: bool
+    block_ads: bool
     labels: dict[str, str]
     proxy: ProxyAnswer | None
     egress: UsageAnswer

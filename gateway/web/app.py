@@ -5,15 +5,18 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from gateway.pages.hosted import Hosted
 from gateway.pages.service import Pages
 from gateway.records import Limits
 from gateway.relay.relay import Relays
 from gateway.session.registry import Registry
 from gateway.store.base import Store
 from gateway.web.audited import audited
+from gateway.web.browserless import Browserless
 from gateway.web.connect import Connect
 from gateway.web.connection import watched
 from gateway.web.discovery import Discovery
+from gateway.web.docs import POLICY, Docs
 from gateway.web.door import Door
 from gateway.web.files import SessionFiles
 from gateway.web.forwarded import believed
@@ -23,11 +26,16 @@ from gateway.web.identities import Identities
 from gateway.web.live import PAGE, Live
 from gateway.web.middleware import dressing, middleware
 from gateway.web.sessions import Sessions
+from gateway.web.steel import SteelSessions
+from gateway.web.steel_computer import SteelComputer
+from gateway.web.steel_files import SteelFiles
+from gateway.web.steel_pages import SteelPages
 from gateway.web.surface import Surface
+from gateway.web.tally import Tally
 
 STATIC = Path(__file__).parent / "static"
 # They need no credential, or look at it themselves: a websocket's may be the secret given to `reconnect`.
-PUBLIC = frozenset({"home", "chromium", "chrome", "reconnect", "healthz", "readyz", "favicon"})
+PUBLIC = frozenset("home chromium chrome reconnect healthz readyz favicon openapi docs hosted".split())
 # An id, or the capability ID.MAC; a target's id or a browser's.
 KEY = r"{key:[^/]+}"
 SOCKET = r"{what:page|browser}/{target:[A-Za-z0-9-]+}"
@@ -45,6 +53,7 @@ def build_app(
     max_body: int,
     surface: Surface,
     pages: Pages,
+    hosted: Hosted,
 ) -> web.Application:
     """The application over one registry and its store. `http` talks to the browsers; `max_body` in bytes."""
     welcome = (STATIC / "index.html").read_text()
@@ -54,7 +63,8 @@ def build_app(
     discovery = Discovery(registry, door.access, limits, external_url, http)
     files = SessionFiles(registry)
     live = Live(registry)
-    health = Health(registry)
+    tally = Tally()
+    health = Health(registry, tally, pages)
 
     async def home(request: web.Request) -> web.StreamResponse:
         """A websocket, or a person with a browser."""
@@ -66,12 +76,13 @@ def build_app(
         """Browsers ask for one by themselves; there is none."""
         return web.Response(status=204)
 
-    around = [believed(surface.proxies), watched, middleware(door, PUBLIC, surface.throttle)]
+    around = [believed(surface.proxies), watched, tally.middleware(), middleware(door, PUBLIC, surface.throttle)]
     if surface.audit is not None:
         around.insert(2, audited(surface.audit, door, registry))
     app = web.Application(middlewares=around, client_max_size=max_body)
     policies = {
         "/": page_policy(welcome),
+        "/docs": POLICY,
         "/session/{key}/devtools/{path}": framed_policy(surface.allowed_origins),
         "/session/{key}/live": page_policy(PAGE, connects=True, framed_by=surface.allowed_origins),
     }
@@ -124,7 +135,17 @@ def build_app(
     app.router.add_get(f"/session/{KEY}/devtools/{SOCKET}", connect.debug, allow_head=False)
     app.router.add_get(f"/session/{KEY}/devtools/{{path:.+}}", discovery.frontend)
 
+    Browserless(pages, registry, limits).routes(app)
+
+    SteelSessions(registry, door.access, limits, external_url).routes(app)
+    SteelFiles(registry).routes(app)
+    SteelComputer(registry).routes(app)
+    SteelPages(pages, hosted, external_url).routes(app)
+
     app.router.add_get("/favicon.ico", icon, name="favicon")
+    docs = Docs(external_url)
+    app.router.add_get("/openapi.json", docs.openapi, name="openapi")
+    app.router.add_get("/docs", docs.docs, name="docs")
     app.router.add_get("/healthz", health.alive, name="healthz")
     app.router.add_get("/readyz", health.ready, name="readyz")
     app.router.add_get("/pressure", health.pressure)

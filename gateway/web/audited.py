@@ -44,11 +44,32 @@ ACTIONS = {
     ("PUT", "/session/{key}/json/new"): "tab.open",
     ("GET", "/json/{action}/{target}"): "tab.act",
     ("GET", "/session/{key}/json/{action}/{target}"): "tab.act",
+    ("POST", "/content"): "page.content",
+    ("POST", "/screenshot"): "page.screenshot",
+    ("POST", "/pdf"): "page.pdf",
+    ("POST", "/scrape"): "page.scrape",
+    ("POST", "/performance"): "page.performance",
+    ("POST", "/{engine}/content"): "page.content",
+    ("POST", "/{engine}/screenshot"): "page.screenshot",
+    ("POST", "/{engine}/pdf"): "page.pdf",
+    ("POST", "/{engine}/scrape"): "page.scrape",
+    ("POST", "/{engine}/performance"): "page.performance",
+    ("GET", "/kill/{target}"): "session.stop",
+    ("POST", "/v1/sessions"): "session.create",
+    ("POST", "/v1/sessions/release"): "session.stop_all",
+    ("DELETE", "/v1/sessions/{id}"): "session.stop",
+    ("POST", "/v1/sessions/{id}/release"): "session.stop",
+    ("GET", "/v1/sessions/{id}/context"): "session.context",
+    ("POST", "/v1/sessions/{id}/files"): "file.upload",
+    ("DELETE", "/v1/sessions/{id}/files"): "file.delete_all",
+    ("GET", "/v1/sessions/{id}/files.zip"): "file.download_all",
+    ("GET", "/v1/sessions/{id}/files/{path}"): "file.download",
+    ("DELETE", "/v1/sessions/{id}/files/{path}"): "file.delete",
     ("POST", "/identities"): "identity.create",
     ("PUT", "/identities/{name}"): "identity.replace",
     ("DELETE", "/identities/{name}"): "identity.delete",
 }
-NAMES = ("name", "action")  # parts of a path that say more of what was done
+NAMES = ("name", "path", "action")  # parts of a path that say more of what was done
 SOCKETS = frozenset({"/", "/chromium", "/chrome"})  # the first is a page for those who do not upgrade
 MAKE = frozenset({"session.create", "session.restore", "session.fork", "tab.open"})  # the answer has new sessions' ids
 
@@ -140,7 +161,7 @@ def _event(
         source=named if made else None,
         detail=f"{request.method} {request.path}"
         if failed
-        else request.match_info.get("name", request.match_info.get("action")),
+        else request.match_info.get("name", request.match_info.get("path", request.match_info.get("action"))),
     )
 
 
@@ -163,7 +184,7 @@ def _who(request: web.Request, door: Door) -> _Who:
 
 def _named(request: web.Request) -> str | None:
     """The session that the request names."""
-    text = request.match_info.get("key") or request.query.get("sessionId", "")
+    text = request.match_info.get("key") or request.match_info.get("id") or request.query.get("sessionId", "")
     number = text.partition(".")[0].lower()
     return number if is_session_id(number) else None
 

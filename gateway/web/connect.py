@@ -59,7 +59,8 @@ class Connect:
         principal = self._door.principal(request)
         if "sessionId" in request.query:
             check_query(request, frozenset({"sessionId", "takeover"}))
-            return await self._join(request, accept, principal, request.query["sessionId"])
+            # What scripts add with a second question mark has become part of it.
+            return await self._join(request, accept, principal, request.query["sessionId"].partition("?")[0])
         principal.require_create()
         limits = self._registry.means.quotas.limits(principal.tenant, self._limits)
         admin = principal.role is TenantRole.ADMIN

@@ -6,6 +6,7 @@ Both are made on first demand and kept; a reply differs only in the address at w
 import hashlib
 import json
 from functools import cached_property
+from html import escape
 from pathlib import Path
 
 from aiohttp import web
@@ -37,12 +38,11 @@ class Docs:
     async def docs(self, request: web.Request) -> web.Response:
         """GET /docs."""
         check_query(request, frozenset())
-        base = self._base(request)
+        base = escape(self._base(request))
         shown = self._page.replace(BASE, base).replace(WS, "ws" + base.removeprefix("http"))
         return _kept(request, shown, "text/html")
 
     def _base(self, request: web.Request) -> str:
-        # A Host that has the shape of one holds no sign that means something to HTML.
         return self._external_url or f"{request.scheme}://{request.host}"
 
     @cached_property

@@ -40,20 +40,7 @@ class SessionFiles:
         """GET /session/ID/files/NAME: its bytes, or those that Range names."""
         check_query(request, KIND)
         session, name = await self._session(request), request.match_info["name"]
-        file, descriptor = self._files.open(session, name, _kind(request))
-        try:
-            # What was opened, wherever a link of its name may lead by now.
-            response = _Opened(f"/proc/self/fd/{descriptor}")
-            response.content_type = "application/octet-stream"
-            # RFC 6266, RFC 8187. Never shown as a page of ours, whatever is in it.
-            response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(file.entry.name, safe='')}"
-            response.headers["Content-Security-Policy"] = "sandbox"
-            response.headers["X-Content-Type-Options"] = "nosniff"
-            response.headers["Cache-Control"] = "no-store"
-            await response.prepare(request)  # and sent, as far as it is not HEAD
-        finally:
-            os.close(descriptor)
-        return response
+        return await sent(request, *self._files.open(session, name, _kind(request)))
 
     async def add(self, request: web.Request) -> web.Response:
         """POST /session/ID/files: a form with files, or the bytes of one and its `name` in the query."""
@@ -93,6 +80,29 @@ class SessionFiles:
         if not added:
             raise GatewayError(Code.BAD_REQUEST, "body: there is no file in the form")
         return added
+
+
+async def sent(request: web.Request, file: File, descriptor: int) -> web.StreamResponse:
+    """The answer with a file's bytes, or those that Range names; closes the descriptor."""
+    try:
+        # What was opened, wherever a link of its name may lead by now.
+        response = _Opened(f"/proc/self/fd/{descriptor}")
+        response.content_type = "application/octet-stream"
+        response.headers.update(attached(file.entry.name))
+        await response.prepare(request)  # and sent, as far as it is not HEAD
+    finally:
+        os.close(descriptor)
+    return response
+
+
+def attached(name: str) -> dict[str, str]:
+    """Headers of what is to be kept as a file (RFC 6266, RFC 8187): never shown as a page of ours."""
+    return {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+        "Content-Security-Policy": "sandbox",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }
 
 
 class _Opened(web.FileResponse):

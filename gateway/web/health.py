@@ -12,16 +12,20 @@ from browser_pool.memory import memory
 from browser_pool.spec import Mode
 from gateway.egress.usage import Usage
 from gateway.errors import Code, GatewayError
+from gateway.pages.service import Pages
 from gateway.session.registry import Registry
 from gateway.tenancy.access import Role
 from gateway.web.door import PRINCIPAL
+from gateway.web.tally import Tally
 
 
 class Health:
     """Handlers of /healthz, /readyz, /pressure, /active and /metrics."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, tally: Tally, pages: Pages) -> None:
         self._registry = registry
+        self._tally = tally
+        self._pages = pages
         self._egress: tuple[Usage, Counter[str]] = Usage(), Counter()  # as of the last time that it was asked for
         self._metrics = CollectorRegistry()
         self._metrics.register(self)
@@ -103,7 +107,13 @@ class Health:
         return "memory" if self._registry.means.pool.short_of_memory else ""
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """GET /metrics: Prometheus text, for role admin."""
+        """GET /metrics: Prometheus text, for role admin; JSON in Browserless's words for who asks for that."""
+        if "application/json" in request.headers.get("Accept", ""):
+            slots = self._registry.means.slots
+            # A browser that many page requests share counts as often as there are requests in it.
+            running = max(0, slots.used - self._pages.browsers) + self._pages.running
+            queued = slots.waiting + self._pages.waiting()
+            return web.json_response([self._tally.shown(running=running, queued=queued)])
         self._egress = await self._registry.means.egress.total()
         return web.Response(body=generate_latest(self._metrics), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

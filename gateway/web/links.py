@@ -38,6 +38,12 @@ class Links:
         """Where a driver connects to a running session of any kind."""
         return f"{self.ws}/?sessionId={record.id}&token={self._secret(record)}"
 
+    def websocket(self, record: SessionRecord, secret: bool = True) -> str:
+        """The same in Steel's order, to whose end scripts add `&apiKey=…`, some `?apiKey=…`. Without its `secret`
+        it wants a credential."""
+        token = f"token={self._secret(record)}&" if secret else ""
+        return f"{self.ws}/?{token}sessionId={record.id}"
+
     def reconnect(self, record: SessionRecord) -> str:
         """Where to find the browser that `reconnect` kept: without a query, since scripts append one."""
         return f"{self.ws}/reconnect/{self._secret(record, Scope.RECONNECT)}"

@@ -29,6 +29,32 @@ IDEMPOTENCY = Parameter(
 FILE_KIND = Parameter(
     "kind", "Which one, where a download and an upload have the name.", {"enum": ["download", "upload"]}
 )
+LIFE = {
+    "ttl": "ms; the session's whole life, default 300000.",
+    "processKeepAlive": "ms that the browser waits for a client until it is put away, default 30000.",
+    "inactivityTimeout": "ms without a client or a command until the session ends.",
+    "labels": "Strings of your own, to find it by.",
+}
+FIELDS = {
+    **LIFE,
+    "persist": "Its context outlives its browser. False: the session ends with its browser.",
+    "name": "Your own name for it; one session of a name runs at a time.",
+    "attach": "Give the session of that name, if there is one.",
+    "park": "Stop its processes while nobody is connected.",
+    "parkAfter": "ms without a client until then, default 5000.",
+    "checkpointInterval": "ms between two savings while it runs and changes, default 10000, at least 1000.",
+    "dialogs": "How a page's dialogs are answered when no driver is there.",
+    "restore": "Start from what this session saved.",
+    "context": "A context document; Playwright's storageState and Steel's sessionContext are taken as they are.",
+    "identity": "Who the browser says it is: a stored identity's name, or inline.",
+    "stealth": "A browser that does not look automated.",
+    "blockAds": "Requests for ads and trackers are not made.",
+    "headless": "As Puppeteer has it.",
+    "args": "Chromium flags, from a list of those that clients may set.",
+    "proxy": "All its traffic goes out by it.",
+    "egress": "What it may reach, and how often.",
+    "url": "What the first page loads.",
+}
 SHOWN = {200: Reply("The session.", SessionAnswer)}
 MADE = {201: Reply("The new session.", SessionAnswer)}
 
@@ -43,6 +69,7 @@ SESSIONS = (
         },
         SessionBody,
         optional=True,
+        fields=FIELDS,
         parameters=(IDEMPOTENCY,),
         examples=(
             Example("ten minutes, found by a label", {"ttl": 600000, "labels": {"team": "blue"}, "url": "URL"}, 201),
@@ -94,6 +121,7 @@ SESSIONS = (
         {**SHOWN, **refused(409, 410)},
         AmendBody,
         optional=True,
+        fields=LIFE,
         examples=(Example("half an hour from now", {"ttl": 1800000, "labels": {"team": "red"}}),),
         words="`ttl` counts from now; `labels` replace those it has.",
     ),
@@ -122,6 +150,13 @@ SESSIONS = (
         {**MADE, **refused(409, 410, 422)},
         RestoreBody,
         optional=True,
+        fields={
+            "snapshot": "The version; the last one if none is named.",
+            "ttl": LIFE["ttl"],
+            "processKeepAlive": LIFE["processKeepAlive"],
+            "labels": LIFE["labels"],
+            "name": FIELDS["name"],
+        },
         parameters=(IDEMPOTENCY,),
         examples=(Example("what was saved last", {"ttl": 600000}, 201),),
         words="What the body leaves out stays as the session had it.",
@@ -132,6 +167,12 @@ SESSIONS = (
         {201: Reply("All of them.", Forked), **refused(409, 410, 422, 502)},
         ForkBody,
         optional=True,
+        fields={
+            "count": "How many.",
+            "ttl": LIFE["ttl"],
+            "processKeepAlive": LIFE["processKeepAlive"],
+            "labels": LIFE["labels"],
+        },
         examples=(Example("one", {"count": 1, "labels": {"copy": "yes"}}, 201),),
         words="Sessions with a copy of its context, all or none; it runs on, and its driver is not disturbed.",
     ),

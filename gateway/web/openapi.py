@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from gateway import __version__
 from gateway.web.answers import Refusal, ScrapioRefusal, SteelRefusal
@@ -23,10 +23,15 @@ REFUSALS: Mapping[str, type[BaseModel]] = {
     Dialect.SCRAPIO: ScrapioRefusal,
 }
 TAGS = {
-    Dialect.NATIVE: "Sessions over REST and websockets, and the gateway itself.",
-    Dialect.BROWSERLESS: "For clients of Browserless: pages to pictures, documents and text.",
-    Dialect.STEEL: "For clients of Steel, the `steel-sdk` with STEEL_BASE_URL.",
-    Dialect.SCRAPIO: "For clients of Scrapio: fetch and interact, with named sessions.",
+    "Native: Websockets": "What a CDP client connects to. A refusal comes as HTTP, before the upgrade.",
+    "Native: Sessions": "Browsers that outlive their clients.",
+    "Native: Files": "What a session's browser downloaded, and what is brought for it to upload.",
+    "Native: Identities": "Who a browser says it is, under a name of your own.",
+    "Native: Remote debugging": "As Chromium has it. Every URL in an answer leads back through the gateway.",
+    "Native: The gateway": "Whether it lives, and how much it has to do.",
+    "Browserless": "For clients of Browserless: pages as pictures, documents and text.",
+    "Steel": "For clients of Steel: the `steel-sdk`, with STEEL_BASE_URL set to this address.",
+    "Scrapio": "For clients of Scrapio: fetch and interact, with named sessions.",
 }
 WORDS = (
     "One port, one core, three more dialects for clients of other services. JSON in and out; times in milliseconds, "
@@ -62,6 +67,14 @@ Names = Mapping[type[BaseModel], Mapping[str, Any]]  # what stands where a model
 _IN_PATH = re.compile(r"{(\w+)}")
 
 
+class _Schemas(GenerateJsonSchema):
+    def encode_default(self, dft: Any) -> Any:
+        """A default as JSON; that of a model may be given in another type than the one that it is read into."""
+        if isinstance(dft, BaseModel):
+            return dft.model_dump(mode="json", by_alias=True, warnings=False)
+        return super().encode_default(dft)
+
+
 def document(operations: Iterable[Operation]) -> dict[str, Any]:
     """All but `servers`, which depends on who asks."""
     found = tuple(operations)
@@ -70,7 +83,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
     for operation in found:
         method, _, path = operation.name.partition(" ")
         paths.setdefault(path, {})[method.lower()] = _operation(operation, names)
-    tags = [{"name": tag, "description": TAGS[dialect]} for dialect, tag in _tags(found)]
+    tags = [{"name": tag, "description": TAGS.get(tag, "")} for tag in dict.fromkeys(map(tag_of, found))]
     return {
         "openapi": "3.1.1",
         "info": {"title": "cdp-gateway", "version": __version__, "description": WORDS},
@@ -99,14 +112,10 @@ def tag_of(operation: Operation) -> str:
 def replies_of(operation: Operation) -> dict[int, Reply]:
     """All that it answers, with the refusals that go without saying."""
     path = operation.name.partition(" ")[2]
-    usual = [403, 503] if RIGHTS.get(operation.name) is Right.ANYONE else [400, 401, 403, 429, 503]
+    usual = [400, 403, 503] if RIGHTS.get(operation.name) is Right.ANYONE else [400, 401, 403, 429, 503]
     usual += [404] if "{" in path else []
     usual += [408, 413] if operation.body is not None or operation.upload else []
     return dict(sorted({**refused(*usual), **operation.replies}.items()))
-
-
-def _tags(operations: Iterable[Operation]) -> list[tuple[Dialect, str]]:
-    return list(dict.fromkeys((Dialect(operation.dialect), tag_of(operation)) for operation in operations))
 
 
 def _schemas(operations: Iterable[Operation]) -> tuple[dict[str, Any], Names]:
@@ -117,11 +126,18 @@ def _schemas(operations: Iterable[Operation]) -> tuple[dict[str, Any], Names]:
             bodies.add(operation.body)
         answers |= {reply.model for reply in operation.replies.values() if reply.model is not None}
     models = sorted(bodies | answers, key=lambda model: (model.__module__, model.__qualname__))
-    uses, defined = models_json_schema([(model, "validation") for model in models], by_alias=True, ref_template=REF)
+    uses, defined = models_json_schema(
+        [(model, "validation") for model in models], by_alias=True, ref_template=REF, schema_generator=_Schemas
+    )
     schemas: dict[str, Any] = defined.get("$defs", {})
     names = {model: uses[model, "validation"] for model in models}
     # A default says what is taken for a field that a caller leaves out; of an answer it would say nothing true.
     taken = _reached(schemas, [names[model] for model in bodies])
+    for operation in operations:
+        if operation.body is not None:
+            fields = schemas[str(names[operation.body]["$ref"]).rpartition("/")[2]].get("properties", {})
+            for field, words in operation.fields.items():
+                fields[field].setdefault("description", words)
     for name in schemas.keys() - taken:
         for part in schemas[name].get("properties", {}).values():
             part.pop("default", None)

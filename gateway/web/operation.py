@@ -66,6 +66,7 @@ class Operation:
     dialect: str = "native"  # or browserless, steel, scrapio
     words: str = ""
     group: str = ""  # what it stands under on the page of a dialect with many
+    fields: Mapping[str, str] = field(default_factory=dict)  # words for fields of the body that have none themselves
     upload: tuple[str, ...] = ()  # media types of a body that is not JSON
 
 

@@ -1,10 +1,11 @@
 """Every operation of the gateway, by the name of its route."""
 
 import importlib
+import pkgutil
 from collections.abc import Iterable
 from dataclasses import replace
-from importlib.util import find_spec
 
+from gateway import web
 from gateway.web import around, native
 from gateway.web.operation import Operation
 
@@ -21,13 +22,16 @@ NATIVE = (
     *_under("Remote debugging", around.DEBUGGING),
     *_under("The gateway", around.GATEWAY),
 )
-DIALECTS = ("browserless", "steel", "steel_profiles", "steel_computer", "steel_pages", "scrapio")
+DIALECTS = ("browserless", "steel", "scrapio")  # how the names of their modules begin
 
 
 def all_operations() -> tuple[Operation, ...]:
     """In the order of the document."""
-    found = list(NATIVE)
-    for name in DIALECTS:
-        if find_spec(f"gateway.web.{name}") is not None:
-            found += getattr(importlib.import_module(f"gateway.web.{name}"), "OPERATIONS", ())
-    return tuple(found)
+    found = {operation.name: operation for operation in NATIVE}
+    names = sorted(module.name for module in pkgutil.iter_modules(web.__path__))
+    for dialect in DIALECTS:
+        for name in names:
+            if name.startswith(dialect):
+                module = importlib.import_module(f"{web.__name__}.{name}")
+                found |= {operation.name: operation for operation in getattr(module, "OPERATIONS", ())}
+    return tuple(found.values())

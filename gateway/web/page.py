@@ -97,9 +97,7 @@ def short(name: str) -> str:
 def curl(method: str, path: str, operation: Mapping[str, Any], body: Any = None) -> str:
     """The command, for a shell."""
     place = _IN_PATH.sub(lambda match: "$ID" if match[1] in ("key", "id") else f"${match[1].upper()}", path)
-    query = "&".join(
-        f"{one['name']}=…" for one in operation["parameters"] if one["in"] == "query" and one["required"]
-    )
+    query = "&".join(f"{one['name']}=…" for one in operation["parameters"] if one["in"] == "query" and one["required"])
     url = f"{BASE}{place}" + (f"?{query}" if query else "")
     if "101" in operation["responses"]:
         address = f"{url.replace(BASE, '{{ws}}')}{'&' if query else '?'}token=$GATEWAY_TOKEN"
@@ -122,12 +120,9 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], document: M
         parts.append(_body(content, operation["requestBody"]["required"], document))
     examples = content.get(JSON, {}).get("examples", {})
     if examples:
-        parts += [
-            f"<h4>Example: {text(name)}</h4><pre><code>{escape(curl(method, path, operation, one['value']))}</code></pre>"
-            for name, one in examples.items()
-        ]
+        parts += [_example(f": {name}", curl(method, path, operation, one["value"])) for name, one in examples.items()]
     else:
-        parts.append(f"<h4>Example</h4><pre><code>{escape(curl(method, path, operation))}</code></pre>")
+        parts.append(_example("", curl(method, path, operation)))
     parts.append(_table("Replies", (_reply(status, reply) for status, reply in operation["responses"].items())))
     words = f"{method} {path} {operation['summary']} {operation['description']}".lower()
     return (
@@ -137,6 +132,10 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], document: M
     )
 
 
+def _example(name: str, command: str) -> str:
+    return f"<h4>Example{text(name)}</h4><pre><code>{escape(command)}</code></pre>"
+
+
 def _method(method: str, operation: Mapping[str, Any]) -> str:
     name = "ws" if set(operation["responses"]) & {"101"} and "200" not in operation["responses"] else method
     return f'<b class="method {name}">{name.upper()}</b>'
@@ -144,7 +143,7 @@ def _method(method: str, operation: Mapping[str, Any]) -> str:
 
 def _path(path: str) -> str:
     """A path that may be broken into lines at its slashes, what is filled in marked."""
-    return _IN_PATH.sub(r"<i>{\1}</i>", escape(path)).replace("/", "<wbr>/")
+    return _IN_PATH.sub(r"<i>{\1}</i>", escape(path).replace("/", "<wbr>/"))
 
 
 def _parameter(one: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -199,7 +198,8 @@ def _model(name: str, schema: Mapping[str, Any]) -> str:
     inside = _table("", rows) if rows else f"<p>{_what(schema)}</p>"
     more = "<p><small>and other fields</small></p>" if schema.get("additionalProperties") is True and rows else ""
     words = f"<p>{text(schema['description'])}</p>" if "description" in schema else ""
-    return f'<section class="model" id="model-{escape(name)}"><h3>{escape(short(name))}</h3>{words}{inside}{more}</section>'
+    head = f"<h3>{escape(short(name))}</h3>"
+    return f'<section class="model" id="model-{escape(name)}">{head}{words}{inside}{more}</section>'
 
 
 def _table(head: str, rows: Iterable[tuple[str, str, str]]) -> str:

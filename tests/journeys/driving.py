@@ -37,6 +37,11 @@ def node() -> str:
 
 async def run_script(name: str, **environment: str) -> Any:
     """Run tests/clients/NAME to its end; what its last line of output says, as JSON. Fails showing its errors."""
+    return json.loads((await run_lines(name, **environment))[-1])
+
+
+async def run_lines(name: str, **environment: str) -> list[str]:
+    """The same; all lines of its output."""
     process = await asyncio.create_subprocess_exec(
         node(),
         str(CLIENTS / name),
@@ -53,7 +58,7 @@ async def run_script(name: str, **environment: str) -> Any:
         await process.communicate()
         raise
     assert process.returncode == 0, f"{name} ended with {process.returncode}:\n{errors.decode()}"
-    return json.loads(output.decode().strip().splitlines()[-1])
+    return output.decode().strip().splitlines()
 
 
 class ClientError(Exception):

@@ -18,6 +18,8 @@ import aiohttp
 import psutil
 from multidict import CIMultiDictProxy
 
+from tests.documented import documented
+
 TOKEN = "journey-token-7f3a9c"
 START_SECONDS = 30
 STOP_SECONDS = 15
@@ -108,7 +110,10 @@ class Gateway:
     async def request(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, auth: bool = True, **rest: Any
     ) -> Reply:
-        """One HTTP request; `path` may be a whole URL. `auth` adds the token as a bearer."""
+        """One HTTP request; `path` may be a whole URL. `auth` adds the token as a bearer.
+
+        Fails when the reply is none that the API's document has.
+        """
         sent = dict(headers or {})
         if auth:
             sent["Authorization"] = f"Bearer {self.token}"
@@ -118,7 +123,10 @@ class Gateway:
             client.request(method, url, headers=sent, allow_redirects=False, **rest) as response,
         ):
             is_json = response.content_type == "application/json"
-            return Reply(response.status, response.headers, await (response.json() if is_json else response.text()))
+            body = await (response.json() if is_json else response.text())
+            if url.startswith(self.url):
+                documented().check(method, url, response.status, response.content_type, body)
+            return Reply(response.status, response.headers, body)
 
     async def create(self, **body: Any) -> Any:
         """POST /session; the record."""

@@ -125,3 +125,15 @@ async def test_downloads_over_the_limit_are_removed(tmp_path: Path, monkeypatch:
         (place / "under way.crdownload").write_bytes(b"x" * 500)
         await until(lambda: [path.name for path in place.iterdir()] == ["first"])
         assert [path.name for path in browser.directory.uploads.iterdir()] == ["mine"]
+
+
+async def test_an_upload_gets_another_name(files: Files) -> None:
+    await files.add(SESSION, "a", chunks(b"text"))
+    renamed = await files.rename(SESSION, "a", "b")
+    assert (renamed.kind, renamed.entry.name, renamed.entry.size) == (Kind.UPLOAD, "b", 4)
+    assert await names(files) == [("upload", "b")]
+    for name, to, code in (("a", "c", Code.NOT_FOUND), ("b", "../c", Code.BAD_REQUEST)):
+        with pytest.raises(GatewayError) as error:
+            await files.rename(SESSION, name, to)
+        assert error.value.code is code
+    assert await names(files) == [("upload", "b")]

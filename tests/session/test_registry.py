@@ -154,3 +154,22 @@ async def test_a_restore_of_a_damaged_snapshot_leaves_no_session(tmp_path: Path)
             session.record.id
         ]
         assert gateway.registry.count == 0
+
+
+async def test_an_id_of_the_callers_own(tmp_path: Path) -> None:
+    async with inside(tmp_path) as gateway:
+        registry, number = gateway.registry, new_session_id()
+        given = ContextDocument()
+        both = await asyncio.gather(
+            registry.created_as(number, API, given), registry.created_as(number, API, given), return_exceptions=True
+        )
+        assert [type(one) for one in both].count(GatewayError) == 1, "of two at once one is made"
+        assert registry.count == 1
+        assert await refusal(registry.created_as(number, API)) is Code.ID_IN_USE
+        await registry.stop(ADMIN, number, force=False, purge=False)
+        kept = await registry.means.vault.list(number)
+        assert await refusal(registry.created_as(number, API, given)) is Code.ID_IN_USE, "it is remembered"
+        assert await registry.means.vault.list(number) == kept, "nothing was saved under it"
+        await registry.forget(number)
+        await registry.created_as(number, API)
+        assert (await registry.find(ADMIN, number)).snapshot is None

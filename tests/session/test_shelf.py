@@ -154,3 +154,17 @@ def test_many_entries_are_not_all_looked_at(tmp_path: Path, monkeypatch: pytest.
     for number in range(10):
         (tmp_path / str(number)).touch()
     assert len(shelf.entries(tmp_path)) == 5
+
+
+def test_another_name(tmp_path: Path) -> None:
+    (tmp_path / "new").write_text("old")
+    (tmp_path / "a").write_text("text")
+    assert shelf.rename(tmp_path, "a", "new").name == "new"
+    assert [(entry.name, entry.size) for entry in shelf.entries(tmp_path)] == [("new", 4)]
+    outside = tmp_path / "outside"
+    (tmp_path / "in").mkdir()
+    names = hostile(tmp_path / "in", outside)
+    for name in names:
+        with pytest.raises(FileNotFoundError):
+            shelf.rename(tmp_path / "in", name, "mine")
+    assert shelf.entries(tmp_path / "in") == []

@@ -385,3 +385,17 @@ async def test_a_store_that_fails_says_so(tmp_path: Path) -> None:
             with pytest.raises(GatewayError) as refused:
                 await call
             assert refused.value.code is Code.STORE_UNAVAILABLE
+
+
+async def test_pages_of_several_statuses(store: Store) -> None:
+    ids = await filled(store, *(record(status) for status in (Status.STARTING, Status.STOPPED, Status.SUSPENDED)))
+    assert await listed(store, Query("t", among=(Status.STARTING, Status.SUSPENDED))) == [ids[2], ids[0]]
+    assert await listed(store, Query("t", among=(Status.FAILED,))) == []
+
+
+async def test_a_suspended_session_that_nobody_uses_is_due(store: Store) -> None:
+    idle = record(Status.SUSPENDED)
+    idle = replace(idle, spec=replace(idle.spec, idle=30.0), last_used_at=1500.0)
+    await filled(store, idle)
+    assert await store.due(1529) == []
+    assert await store.due(1530) == [idle]

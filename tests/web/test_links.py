@@ -30,6 +30,7 @@ def every(links: Links) -> list[str]:
         links.connect(RECORD),
         links.stop(RECORD),
         links.drive(RECORD),
+        links.websocket(RECORD),
         links.reconnect(RECORD),
         links.open(TENANT, NOW),
         links.session(RECORD),
@@ -124,3 +125,13 @@ async def test_links_are_for_the_address_that_the_client_used(external: str | No
         for host in ("gateway:3000", "[::1]:3000"):
             async with client.get(server.make_url("/"), headers={"Host": host}) as answer:
                 assert await answer.json() == (external or f"http://{host}")
+
+
+def test_steels_websocket_has_the_id_last(links: Links) -> None:
+    """So that what a script adds with a second question mark can be told from the secret."""
+    url = links.websocket(RECORD)
+    assert url.endswith(f"&sessionId={SESSION}")
+    assert (
+        parse_qs(urlsplit(f"{url}&apiKey=KEY").query)["token"] == parse_qs(urlsplit(links.drive(RECORD)).query)["token"]
+    )
+    assert parse_qs(urlsplit(links.websocket(RECORD, secret=False)).query) == {"sessionId": [SESSION]}

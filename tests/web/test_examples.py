@@ -1,0 +1,70 @@
+"""Every example in the API's document is sent as it stands there, to a running gateway."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.web.openapi import with_url
+from gateway.web.operation import Example, Operation
+from gateway.web.operations import all_operations
+from tests.documented import documented
+from tests.journeys.running import Gateway
+from tests.site.app import Site
+
+EXAMPLES = [(operation, example) for operation in all_operations() for example in operation.examples]
+
+
+def session_ids(told: Any) -> list[str]:
+    """The sessions that a reply shows, by their ids."""
+    if not isinstance(told, dict):
+        return []
+    found = [told["id"]] if isinstance(told.get("id"), str) else []
+    return found + [one["id"] for one in told.get("sessions", ())]
+
+
+@pytest.fixture(scope="module")
+def session(shared_gateway: Gateway) -> Iterator[str]:
+    """One for all examples that want one; it has saved something."""
+
+    async def made() -> str:
+        number: str = (await shared_gateway.create())["id"]
+        (await shared_gateway.request("POST", f"/session/{number}/snapshot")).ok(201)
+        return number
+
+    number = asyncio.run(made())
+    yield number
+    asyncio.run(shared_gateway.request("DELETE", f"/session/{number}?force=true&purge=true"))
+
+
+@pytest.mark.parametrize(
+    ("operation", "example"),
+    EXAMPLES,
+    ids=[f"{operation.name.replace(' ', '_')}-{example.name}" for operation, example in EXAMPLES],
+)
+async def test_an_example(
+    shared_gateway: Gateway, site: Site, session: str, operation: Operation, example: Example
+) -> None:
+    method, _, path = operation.name.partition(" ")
+    for name, value in {"{key}": session, "{id}": session, "{name}": "example"}.items():
+        path = path.replace(name, value)
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {shared_gateway.token}"}) as client:
+        body = with_url(example.body, f"{site.url}/")
+        async with client.request(method, shared_gateway.url + path, json=body) as answer:
+            raw = await answer.read()
+            told = json.loads(raw) if answer.content_type == "application/json" else None
+            assert answer.status == example.status, told or raw[:300]
+            documented().check(method, path, answer.status, answer.content_type, told)
+        made = session_ids(told) if example.status == 201 else []
+        for number in made:
+            await shared_gateway.request("DELETE", f"/session/{number}?force=true&purge=true")
+        if method == "PUT" or path == "/identities":
+            name = example.body.get("name", "example")
+            await shared_gateway.request("DELETE", f"/identities/{name}")
+
+
+def test_there_are_some_of_every_dialect() -> None:
+    assert {operation.dialect for operation, _ in EXAMPLES} >= {"native", "browserless", "steel"}

@@ -1,0 +1,219 @@
+"""Steel's own SDKs against the gateway, strict about every answer; and the habits with which people use them."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from playwright.async_api import async_playwright
+from steel import APIStatusError, AsyncSteel, ConflictError, NotFoundError, UnprocessableEntityError
+from steel.types import SessionContext
+
+from tests.journeys.driving import run_lines, run_script, wire
+from tests.journeys.practice import practising
+from tests.journeys.running import Gateway, eventually_asked
+from tests.site.app import Site
+
+
+@pytest.fixture
+async def steel(gateway: Gateway) -> AsyncIterator[AsyncSteel]:
+    async with AsyncSteel(
+        steel_api_key=gateway.token, base_url=gateway.url, _strict_response_validation=True, max_retries=0
+    ) as client:
+        yield client
+
+
+async def test_the_guides_script(gateway: Gateway) -> None:
+    """The second session is logged in with what the first one's context had."""
+    async with practising() as practice:
+        environment = {"STEEL_API_KEY": gateway.token, "STEEL_BASE_URL": gateway.url}
+        said = await run_lines("seed_steel.mjs", GATEWAY_WS=gateway.ws, TARGET=practice.url, **environment)
+        assert practice.logins == 1
+    assert "✓ Authentication successful" in said
+    assert "\x1b[32m✓ Authentication successfully transferred!\x1b[0m" in said
+    assert said[-1] == "Session #2 released"
+    assert gateway.nothing_left()
+
+
+async def test_the_sdk_for_node(gateway: Gateway, site: Site) -> None:
+    environment = {"STEEL_API_KEY": gateway.token, "STEEL_BASE_URL": gateway.url}
+    said = await run_script("steel.mjs", TARGET=site.url, **environment)
+    assert said["status"] == "live"
+    assert said["createdAt"].endswith("Z")
+    assert said["optimizeBandwidth"]["blockImages"] is False
+    assert said["stays"], "the session outlives browser.close()"
+    assert said["pages"] == [f"{site.url}/login"]
+    assert said["events"][:3] == ["session.created", "session.started", "session.connected"]
+    assert said["file"] == {"path": "/session/files/prices.csv", "size": 8}
+    assert said["listed"] == ["/session/files/prices.csv"]
+    assert said["bytes"] == "a,b\n1,2\n"
+    assert said["archive"] > 100
+    assert said["left"] == []
+    assert said["released"]["success"]
+    assert said["reason"] == "user_requested"
+    assert said["sameContext"]
+    assert said["localStorage"] == {site.url: {"theme": "dark"}}
+    assert said["mine"] == ["second", "first"]
+    assert said["refusal"]["status"] == 422
+    assert said["refusal"]["message"].startswith("422 region: ")
+    assert said["elsewhere"] == 422
+    assert said["releasedAll"]
+    assert said["ended"] == "released"
+
+
+async def test_contexts_in_every_way_that_the_sdk_sends_them(gateway: Gateway, steel: AsyncSteel, site: Site) -> None:
+    first = await steel.sessions.create()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.connect_over_cdp(first.websocket_url)
+        page = browser.contexts[0].pages[0]
+        await page.goto(f"{site.url}/login")
+        await page.evaluate(
+            """async () => {
+                localStorage.setItem("theme", "dark"); sessionStorage.setItem("draft", "letter")
+                document.cookie = "seen=1; max-age=1000"
+                await new Promise((done, failed) => {
+                    const opening = indexedDB.open("notes", 3)
+                    opening.onupgradeneeded = () => opening.result.createObjectStore("all").put({text: "x"}, "first")
+                    opening.onsuccess = () => (opening.result.close(), done()); opening.onerror = failed
+                })
+            }"""
+        )
+        await browser.close()
+    context = await steel.sessions.context(first.id)
+    assert isinstance(context, SessionContext)
+    assert context.local_storage == {site.url: {"theme": "dark"}}
+    assert context.session_storage == {site.url: {"draft": "letter"}}
+    assert [(cookie.name, cookie.value) for cookie in context.cookies or ()] == [("seen", "1")]
+    assert [one.name for one in (context.indexed_db or {})[site.url]] == ["notes"]
+    await steel.sessions.release(first.id)
+
+    ways: dict[str, Any] = {"model": context, "model_dump": context.model_dump(), "to_dict": context.to_dict()}
+    made = await asyncio.gather(*(steel.sessions.create(session_context=way) for way in ways.values()))
+    for way, session in zip(ways, made, strict=True):
+        back = await steel.sessions.context(session.id)
+        assert back.local_storage == context.local_storage, way
+        assert back.session_storage == context.session_storage, way
+        assert [one.name for one in back.cookies or ()] == ["seen"], way
+        assert back.indexed_db is not None, way
+        assert back.indexed_db[site.url][0].data[0].records == (context.indexed_db or {})[site.url][0].data[0].records
+    released = await steel.sessions.release_all()
+    assert released.success
+    assert released.message == "3 sessions are released"
+    assert [one.id async for one in steel.sessions.list(status="live")] == []
+    # Of a session that is over what was saved last is told: Steel's own tells nothing then.
+    assert (await steel.sessions.context(made[0].id)).local_storage == context.local_storage
+
+
+async def test_lists_end_by_themselves(gateway: Gateway, steel: AsyncSteel) -> None:
+    project = uuid.uuid4().hex
+    made = [await steel.sessions.create(project_id=project) for _ in range(3)]
+    ids = [session.id for session in reversed(made)]
+    await steel.sessions.release(made[0].id)
+    for limit in (1, 2, 3, 100):
+        assert [one.id async for one in steel.sessions.list(project_id=project, limit=limit)] == ids
+    live = [one async for one in steel.sessions.list(project_id=project, status="live", limit=1)]
+    assert [one.id for one in live] == ids[:2]
+    assert {one.project_id for one in live} == {project}
+    over = [one async for one in steel.sessions.list(project_id=project, status="released")]
+    assert [(one.id, one.release_reason) for one in over] == [(ids[2], "user_requested")]
+    assert [one async for one in steel.sessions.list(project_id=project, status="failed")] == []
+    page = (await gateway.request("GET", f"/v1/sessions?limit=2&projectId={project}")).ok()
+    assert page["nextCursor"] == page["sessions"][-1]["id"]
+    for query in ("cursorId=x", f"cursorId={uuid.uuid4()}", "limit=0", "limit=101", "status=gone", "what=1"):
+        refusal = await gateway.request("GET", f"/v1/sessions?{query}")
+        assert refusal.status == 400
+        assert query.partition("=")[0].removesuffix("Id") in refusal.body["message"]
+
+
+async def test_a_session_by_the_sdk_for_python(gateway: Gateway, steel: AsyncSteel, site: Site) -> None:
+    number = str(uuid.uuid4())
+    brief = await steel.sessions.create(timeout=30, session_id=number.upper(), user_agent="Agent/1", namespace="crew")
+    assert brief.id == number
+    assert brief.timeout == 10_000, "its own request timeout, which it sends as the session's"
+    assert brief.user_agent == "Agent/1"
+    # Taken: with the SDK's usual retries no second one is made.
+    with pytest.raises(ConflictError, match=number):
+        await steel.with_options(max_retries=2).sessions.create(session_id=number)
+    assert [one.id async for one in steel.sessions.list(status="live")] == [number]
+
+    uploaded = await steel.sessions.files.upload(number, file=("a.txt", b"hello"), path="b.txt")
+    listed = await steel.sessions.files.list(number)
+    assert [one.path for one in listed.data] == [uploaded.path]
+    for path in (uploaded.path, "b.txt"):  # this SDK encodes slashes
+        assert await (await steel.sessions.files.download(path, session_id=number)).read() == b"hello"
+    details = await steel.sessions.live_details(number)
+    assert [page.url for page in details.pages] == ["about:blank"]
+    viewer = await gateway.request("GET", details.session_viewer_url, auth=False)
+    assert viewer.status == 200
+    stranger = await gateway.request(
+        "DELETE", f"/v1/sessions/{number}?token={_secret(details.session_viewer_url)}", auth=False
+    )
+    assert stranger.status == 403, "who may look on may do nothing else"
+
+    # Release as both SDKs send it: JSON of no bytes.
+    for _ in range(2):
+        empty = await gateway.request(
+            "POST", f"/v1/sessions/{number}/release", headers={"Content-Type": "application/json"}
+        )
+        assert empty.ok()["success"]
+    assert (await steel.sessions.retrieve(number)).status == "released"
+    events = await steel.sessions.events(number)
+    assert len(events) == (await steel.sessions.retrieve(number)).event_count
+    assert await steel.sessions.events(number, limit=1, pointer="1") == events[1:2]
+    with pytest.raises(NotFoundError):
+        await steel.sessions.retrieve(str(uuid.uuid4()))
+    with pytest.raises(UnprocessableEntityError, match="captcha"):
+        await steel.sessions.captchas.status(number)
+
+
+async def test_both_timeouts_end_a_session(gateway: Gateway, steel: AsyncSteel) -> None:
+    hard, idle = await asyncio.gather(
+        steel.sessions.create(api_timeout=2500, inactivity_timeout=60_000),
+        steel.sessions.create(api_timeout=60_000, inactivity_timeout=1500),
+    )
+    assert (idle.timeout, idle.inactivity_timeout) == (60_000, 1500)
+    async with wire(hard.websocket_url) as busy, wire(idle.websocket_url) as still:
+        (code, _), (idled, words) = await asyncio.gather(busy.closed(), still.closed())
+    assert code == idled == 4001
+    assert "inactivity" in words
+
+    async def ended() -> list[str | None]:
+        both = [await steel.sessions.retrieve(one.id) for one in (hard, idle)]
+        return [one.release_reason for one in both] if all(one.status == "released" for one in both) else []
+
+    assert await eventually_asked("both are released", ended) == ["timeout", "inactivity_timeout"]
+
+
+async def test_one_session_through_all_doors(gateway: Gateway, steel: AsyncSteel) -> None:
+    native = await gateway.create(name="shop.eu")
+    assert native["id"] in [one.id async for one in steel.sessions.list(status="live")]
+    assert (await steel.sessions.retrieve("shop.eu")).id == native["id"]
+    mine = await steel.sessions.create()
+    assert (await gateway.record(mine.id))["status"] == "detached"
+    answer = await gateway.request("DELETE", "/v1/sessions/shop.eu", headers={"Content-Type": "application/json"})
+    assert answer.ok()["success"]
+    assert (await gateway.record(native["id"]))["status"] == "stopped"
+    with pytest.raises(APIStatusError) as gone:
+        await steel.sessions.retrieve("shop.eu")
+    assert gone.value.status_code == 404
+    await gateway.request("DELETE", f"/session/{mine.id}")
+    assert (await steel.sessions.retrieve(mine.id)).release_reason == "user_requested"
+
+
+async def test_bandwidth_is_saved(gateway: Gateway, steel: AsyncSteel) -> None:
+    async with practising() as practice, async_playwright() as playwright:
+        wanted: list[Any] = [True, {"block_images": True}, {"block_url_patterns": ["/script"]}, False]
+        for asked, loaded in zip(wanted, (1, 2, 2, 3), strict=True):
+            session = await steel.sessions.create(optimize_bandwidth=asked)
+            browser = await playwright.chromium.connect_over_cdp(session.websocket_url)
+            practice.asked.clear()
+            await browser.contexts[0].pages[0].goto(f"{practice.url}/heavy")
+            assert len(practice.asked) == loaded, (asked, practice.asked)
+            await browser.close()
+            await steel.sessions.release(session.id)
+            assert (await steel.sessions.retrieve(session.id)).proxy_bytes_used > 100
+
+
+def _secret(url: str) -> str:
+    return url.partition("/session/")[2].partition("/")[0]
