@@ -47,7 +47,8 @@
           return apply(print, this, []);
         } catch (error) {
           const lines = error.stack.split("\n");
-          error.stack = [...lines.slice(0, 2), ...lines.slice(3)].join("\n"); // the third is this function
+          captureStackTrace(error, toString); // without this function, and without the line of the browser's own
+          error.stack = [...lines.slice(0, 2), ...error.stack.split("\n").slice(1)].slice(0, lines.length).join("\n");
           throw error;
         }
       },

@@ -15,12 +15,13 @@ from gateway.store.base import Fenced, Store
 
 PERIOD = 30.0  # seconds
 SNAPSHOTS_EVERY = 3600.0  # seconds: all of them are looked at
+JOB_RETENTION = 86400.0  # seconds that a job's result can be had
 STANDARD_RETENTION = 3600.0  # seconds; long enough to answer 410 to a client that comes late
 log = structlog.get_logger()
 
 
 async def sweep(store: Store, registry: Registry, retention: float, now: float) -> int:
-    """One round at `now`; returns how many sessions were expired or erased. `retention` in seconds."""
+    """One round at `now`; returns how many sessions and jobs were expired or erased. `retention` in seconds."""
     done = 0
     for record in await store.due(now):
         try:
@@ -32,7 +33,7 @@ async def sweep(store: Store, registry: Registry, retention: float, now: float) 
         for record in await store.ended_before(now - kept, kind):
             await registry.forget(record.id)
             done += 1
-    return done
+    return done + await store.jobs.expire(now - JOB_RETENTION)
 
 
 async def sweep_snapshots(store: Store, vault: Vault, retention: float, now: float) -> int:
@@ -42,7 +43,7 @@ async def sweep_snapshots(store: Store, vault: Vault, retention: float, now: flo
     """
     done = await vault.expire(now, retention)
     for session in await vault.sessions():
-        if await store.get(SessionId(session)) is not None:
+        if await store.get(SessionId(session)) is not None or await store.profiles.get(session) is not None:
             continue
         saved = await vault.list(session)
         if saved and saved[-1].created_at < instant(now - retention):

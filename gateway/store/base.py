@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.records import Identity, Kind, SessionId, SessionRecord, Status
+from gateway.store.jobs import JobStore
+from gateway.store.profiles import ProfileStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,14 @@ class Store(Protocol):
 
     Every call may raise GatewayError STORE_UNAVAILABLE.
     """
+
+    @property
+    def jobs(self) -> JobStore:
+        """Long work that is done later."""
+
+    @property
+    def profiles(self) -> ProfileStore:
+        """What tenants keep for their sessions to begin with."""
 
     async def insert(self, record: SessionRecord) -> None:
         """A new session; its id must be new."""

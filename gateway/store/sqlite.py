@@ -14,6 +14,10 @@ from pydantic import TypeAdapter
 from gateway.errors import Code, GatewayError
 from gateway.records import Identity, Kind, SessionId, SessionRecord, Status
 from gateway.store.base import Fenced, Page, Query
+from gateway.store.jobs import SCHEMA as JOBS
+from gateway.store.jobs import JobTable
+from gateway.store.profiles import SCHEMA as PROFILES
+from gateway.store.profiles import ProfileTable
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
@@ -63,7 +67,7 @@ async def open_store(file: Path) -> AsyncIterator["SqliteStore"]:
             os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
             db = await stack.enter_async_context(aiosqlite.connect(file, isolation_level=None))
             # A record must be on disk when a stop has been answered; WAL keeps readers and the writer apart.
-            await db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + SCHEMA)
+            await db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + SCHEMA + JOBS + PROFILES)
         except (sqlite3.Error, OSError) as error:
             raise GatewayError(Code.STORE_UNAVAILABLE, f"{file} cannot be used: {error}") from error
         yield SqliteStore(db)
@@ -74,6 +78,8 @@ class SqliteStore:
 
     def __init__(self, db: aiosqlite.Connection) -> None:
         self._db = db
+        self.jobs = JobTable(self._run, self._rows)
+        self.profiles = ProfileTable(self._run, self._rows)
 
     async def insert(self, record: SessionRecord) -> None:
         """See Store."""

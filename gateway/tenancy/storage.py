@@ -98,6 +98,9 @@ class Storage:
                     sizes[record.id] = size
             if (cursor := page.next_cursor) is None:
                 break
+        for profile in await self._store.profiles.listed(tenant):  # each is a snapshot under its own id
+            if size := await self._vault.size(profile.id):
+                sizes[SessionId(profile.id)] = size
         account.sizes, account.measured = sizes, now
 
     async def _prune(self, tenant: str, account: _Account, most: int) -> None:

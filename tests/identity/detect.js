@@ -104,7 +104,7 @@ const detect = async () => {
   await check("stack_of_print", () => {
     const [error, usual] = [Function.prototype.toString, href].map(misused), made = Object.create(Function.prototype.toString);
     const lines = [error, thrown(() => made.toString())].map((one) => one.stack.split("\n").slice(1, 3).join());
-    return [frames(error) === frames(usual) + 1 && lines.every((one) => /^ +at Object\.toString \(<anonymous>\)/.test(one)
+    return [frames(error) === frames(usual) + 1 && lines.every((one) => /^ +at (Object|Function)\.toString \(<anonymous>\)/.test(one)
       && one.split("toString").length === 2), lines];
   });
   await check("printed_elsewhere", () => {

@@ -64,6 +64,7 @@ async def test_they_are_those_of_the_browser_here(tmp_path: Path) -> None:
         version = running.version["product"].partition("/")[2]
         found = hints(running.version["userAgent"], version)
         assert found is not None
+        whole["fullVersion"] = whole["uaFullVersion"]  # its name in CDP
         assert {name: whole[name] for name in found.metadata()} == found.metadata()
         await evaluate(running.devtools, session, "void await fetch('/asked/again')")
         sent = {name: value for name, value in site.requests["/asked/again"].items() if name.startswith("sec-ch-ua")}

@@ -15,8 +15,6 @@ from gateway.snapshot.seal import Sealer
 from gateway.snapshot.vault import Vault
 from gateway.store.base import Query
 from gateway.store.sqlite import open_store
-from gateway.tenancy.access import NOBODY, Principal, Role
-from gateway.tenancy.capability import Scope
 from tests.inside import ADMIN, inside, until
 
 API = SessionSpec(ADMIN.tenant, Kind.API, LaunchSpec(), ttl=60, keep=30, persist=True)
@@ -26,24 +24,6 @@ async def refusal(work: object) -> Code:
     with pytest.raises(GatewayError) as refused:
         await work  # type: ignore[misc]
     return refused.value.code
-
-
-async def test_nobody_elses_session_is_there(tmp_path: Path) -> None:
-    async with inside(tmp_path) as gateway:
-        registry, number = gateway.registry, (await gateway.registry.created(API)).record.id
-        other = Principal("other", Role.USER)
-        bearer = Principal(NOBODY, Role.USER, Scope.SESSION, new_session_id())
-        ticket = Principal(ADMIN.tenant, Role.USER, Scope.CREATE)
-        for principal in (other, bearer, ticket):
-            assert await refusal(registry.find(principal, number)) is Code.SESSION_NOT_FOUND
-            assert await refusal(registry.session(principal, number)) is Code.SESSION_NOT_FOUND
-            assert await refusal(registry.stop(principal, number, force=True, purge=True)) is Code.SESSION_NOT_FOUND
-            assert registry.running(principal) == []
-        assert (await registry.find(ADMIN, number)).status is Status.DETACHED
-        operator = Principal("other", Role.ADMIN)
-        assert (await registry.find(operator, number)).id == number, "role admin reaches it by its id"
-        assert registry.running(operator) == [], "but has no part in it"
-        assert await refusal(registry.find(ADMIN, new_session_id())) is Code.SESSION_NOT_FOUND
 
 
 async def test_a_name_is_held_by_one_running_session(tmp_path: Path) -> None:

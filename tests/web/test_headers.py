@@ -24,6 +24,7 @@ FILLED = {
     "name": "n",
     "action": "close",
     "path": "inspector.html",
+    "engine": "chrome",
 }
 
 

@@ -58,7 +58,7 @@ def routes(app: web.Application) -> Iterator[str]:
 
 def path_of(name: str, session: str) -> str:
     """A path of that route for a session; no target, name or file is really there."""
-    fixed = {"key": session, "what": "page", "action": "close", "path": "inspector.html"}
+    fixed = {"key": session, "what": "page", "action": "close", "path": "inspector.html", "engine": "chrome"}
     return re.sub(r"{(\w+)}", lambda match: fixed.get(match[1], "none"), name.partition(" ")[2])
 
 
