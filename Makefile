@@ -1,6 +1,7 @@
 # make run    set everything up and serve on 127.0.0.1:3000
 # make test   set everything up and run the tests
 # make fuzz   feed the relay and the port what is broken, some minutes
+# make fuzz-api  ask every route of the API for what its document has and has not, some minutes
 # make bench  set everything up and measure, about half an hour; bench-quick about ten minutes
 SHELL := /bin/bash
 VENV := .venv
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo /usr/bin/python3 || echo python3)
 
-.PHONY: run test fuzz bench bench-quick setup setup-test setup-bench check format clean
+.PHONY: run test fuzz fuzz-api bench bench-quick setup setup-test setup-bench check format clean
 
 run: $(VENV)/.browser
 	@exec $(BIN)/cdp-gateway serve $(ARGS)
@@ -23,6 +24,10 @@ test: setup-test
 # A million and more broken frames and handshakes; ARGS: --seed N (as it was told), --frames N, --visits N, --handshakes N
 fuzz: setup-test
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+# What fits /openapi.json and what does not, to every route, some minutes; ARGS: --seed N (as it was told), --examples N
+fuzz-api: setup-test
+	$(BIN)/python -m tests.fuzz.api $(ARGS)
 
 # ARGS: relay, sessions, idle, restore, fork, park, checkpoint, survival, egress (each alone), --check (exit 1 when a goal is missed)
 bench: setup-bench

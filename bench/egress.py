@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.figures import Figure
-from bench.pages import BIG, RESOURCES
 from bench.serving import LOCAL, scratch, serving
+from bench.site import BIG, RESOURCES
 from bench.subjects import DIRECT, GATEWAY
 from browser_pool.binary import Binaries
 from browser_pool.browser import Browser
@@ -71,7 +71,7 @@ async def measure(progress: Progress, *, quick: bool = False) -> list[Figure]:
     rounds = 5 if quick else 15
     speed: dict[str, list[float]] = {DIRECT: [], GATEWAY: []}
     load: dict[str, list[float]] = {DIRECT: [], GATEWAY: []}
-    async with _server() as url, _tabs() as tabs:
+    async with server() as url, _tabs() as tabs:
         for number in range(rounds + 1):
             progress(f"egress: round {number} of {rounds}")
             for name, tab in tabs.items():
@@ -89,8 +89,9 @@ async def measure(progress: Progress, *, quick: bool = False) -> list[Figure]:
 
 
 @asynccontextmanager
-async def _server() -> AsyncIterator[str]:
-    argv = [sys.executable, "-m", "bench.pages"]
+async def server() -> AsyncIterator[str]:
+    """`bench/site.py` for this block: its URL."""
+    argv = [sys.executable, "-m", "bench.site"]
     async with scratch() as directory:
         ready = re.compile(r"^listening on (\d+)", re.MULTILINE)
         async with serving(argv, dict(os.environ), directory, ready) as (_, found):

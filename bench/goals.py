@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from bench import checkpoint, egress, fork, idle, park, relay, restore, sessions
+from bench import checkpoint, egress, fork, idle, pages, park, relay, restore, sessions
 from bench.figures import Figure
 from bench.subjects import DIRECT, GATEWAY, HTTP_PROXY
 
@@ -157,7 +157,24 @@ GUARDING = (
     Goal("page load through the egress guard, against directly", 1.15, TIMES, against(egress.PAGE, GATEWAY, DIRECT)),
 )
 
-GOALS = (*SPEED, *KEEPING, *GUARDING)
+# And that pictures of pages cost what they cost by hand.
+SERVING = (
+    Goal("a screenshot, against a Playwright script", 1.20, TIMES, against(pages.SCREENSHOT, GATEWAY, pages.SCRIPT)),
+    Goal(
+        f"{pages.BURST} screenshots at once, against a Playwright script",
+        1.20,
+        TIMES,
+        against(pages.BURSTS, GATEWAY, pages.SCRIPT),
+    ),
+    Goal(
+        f"memory of {pages.BURST} at once, against {pages.FEW} at once",
+        1.10,
+        TIMES,
+        against(pages.MEMORY, pages.LARGE, pages.SMALL),
+    ),
+)
+
+GOALS = (*SPEED, *KEEPING, *GUARDING, *SERVING)
 
 
 def rows(figures: Iterable[Figure], goals: Iterable[Goal] = GOALS) -> list[Row]:

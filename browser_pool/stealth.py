@@ -30,6 +30,12 @@ def screen_flags(spec: LaunchSpec) -> list[str]:
     ]
 
 
+def fits(spec: LaunchSpec) -> bool:
+    """Whether the window that is wanted fits on the usual screen."""
+    width, height = spec.viewport or (0, 0)
+    return width <= SCREEN[0] and height <= SCREEN[1] - BAR
+
+
 def blink_settings(spec: LaunchSpec) -> list[str]:
     """What is to stand in --blink-settings beside a client's own."""
     agent = spec.user_agent or ""

@@ -19,6 +19,7 @@ from browser_pool.devtools import DevToolsError, DevToolsGone
 from browser_pool.errors import BrowserFailed
 from browser_pool.memory import BROWSER_COST, held_by
 from browser_pool.spec import LaunchSpec, Mode
+from browser_pool.stealth import fits
 from browser_pool.tasks import running
 
 log = structlog.get_logger()
@@ -43,7 +44,7 @@ def base_of(spec: LaunchSpec) -> LaunchSpec:
     Full headless Chromium opens all windows in the size of the last one, so that the size can be set later. The
     shell's windows and screen keep that of its command line, and one with a window may stand on a real screen.
     """
-    if spec.mode is not Mode.HEADLESS or spec.viewport is None:
+    if spec.mode is not Mode.HEADLESS or spec.viewport is None or (spec.stealth and not fits(spec)):
         return spec
     (width, height), (least_width, least_height) = spec.viewport, LEAST_WINDOW
     return replace(spec, viewport=None) if width >= least_width and height >= least_height else spec

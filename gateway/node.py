@@ -22,13 +22,16 @@ from browser_pool.users import let_pass
 from gateway.adblock.filters import Filters
 from gateway.config import Config
 from gateway.egress.process import EgressProcess
+from gateway.pages.fetch import Fetches
 from gateway.pages.hosted import Hosted
+from gateway.pages.jobs import open_jobs
 from gateway.pages.service import open_pages
 from gateway.records import Limits, Rules
 from gateway.relay.relay import relaying
 from gateway.session.files import Files
 from gateway.session.incarnation import Means
 from gateway.session.janitor import keep_sweeping
+from gateway.session.profiles import Profiles
 from gateway.session.registry import Registry, open_registry
 from gateway.snapshot.seal import Sealer
 from gateway.snapshot.vault import Vault
@@ -42,6 +45,7 @@ from gateway.tenancy.tenants import Tenants
 from gateway.web import tls
 from gateway.web.app import build_app
 from gateway.web.door import Door
+from gateway.web.steel_shapes import DIMENSIONS
 from gateway.web.surface import Surface, listening
 
 log = structlog.get_logger()
@@ -107,7 +111,8 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
     )
     access = Access(known.token, known.key, known.tenants)
     files = Files(directory / "downloads", config.files_max)
-    vault = Vault(directory / "snapshots", Sealer(config.encryption_key), keep=config.snapshot_versions)
+    sealer = Sealer(config.encryption_key)
+    vault = Vault(directory / "snapshots", sealer, keep=config.snapshot_versions)
     # Browsers launched ahead take memory like any other.
     most = config.max_sessions or max(1, memory().browsers - config.warm)
     slots = Slots(most, config.queue_length, config.queue_timeout, access.tenant)
@@ -135,15 +140,30 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
         _say_what_holds(pool)
         quotas, storage = Quotas(access.tenant), Storage(store, vault, access.tenant)
         filters = Filters(config.filter_lists)
-        means = Means(pool, slots, vault, files, egress=egress, quotas=quotas, storage=storage, filters=filters)
+        profiles = Profiles(store, vault, storage, directory / "profiles", usual=DIMENSIONS)
+        await asyncio.to_thread(profiles.sweep)
+        means = Means(
+            pool,
+            slots,
+            vault,
+            files,
+            egress=egress,
+            quotas=quotas,
+            storage=storage,
+            filters=filters,
+            kept=profiles.keep,
+        )
         registry = await stack.enter_async_context(open_registry(store, means, drain_timeout=config.drain_timeout))
         if known.tenants is not None:
             await stack.enter_async_context(running(known.tenants.follow(slots.settle), "tenants"))
         await stack.enter_async_context(running(files.watch(), "files"))
         hosted = Hosted(directory / "hosted", Sealer(config.encryption_key))
         await stack.enter_async_context(running(hosted.watch(), "hosted"))
+        await stack.enter_async_context(running(profiles.watch(), "profiles"))
         await stack.enter_async_context(running(keep_sweeping(store, registry, config.retention), "janitor"))
         pages = await stack.enter_async_context(open_pages(registry, directory / "driver", ttl=config.ttl_max))
+        fetches = Fetches(registry, pages, limits)
+        jobs = await stack.enter_async_context(open_jobs(store.jobs, sealer, fetches.answer, lambda: registry.draining))
         http = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15), trust_env=False)
         )
@@ -161,7 +181,10 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
             max_body=config.max_body,
             surface=surface,
             pages=pages,
+            fetches=fetches,
+            jobs=jobs,
             hosted=hosted,
+            profiles=profiles,
         )
         try:
             port = await stack.enter_async_context(listening(config, app, surface, SHUTDOWN))

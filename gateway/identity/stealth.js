@@ -53,7 +53,8 @@
         }
       },
     };
-    defineProperty(Function.prototype, "toString", { value: like(toString, print), writable: true, enumerable: false, configurable: true });
+    const property = described(Function.prototype, "toString");
+    defineProperty(Function.prototype, "toString", { ...property, value: like(toString, print) });
   }
 
   // Objects of ours that stand for the browser's: what their getters say.
@@ -131,10 +132,12 @@
     const about = { filename: "internal-pdf-viewer", description: "Portable Document Format" };
     const mimes = (plugin) => kinds.map((type) => {
       const made = create(MimeType.prototype);
-      ours.set(made, { type, suffixes: "pdf", description: about.description, get enabledPlugin() { return plugin(); } });
+      const { description } = about;
+      ours.set(made, { type, suffixes: "pdf", description, get enabledPlugin() { return plugin(); } });
       return made;
     });
-    const names = ["PDF Viewer", "Chrome PDF Viewer", "Chromium PDF Viewer", "Microsoft Edge PDF Viewer", "WebKit built-in PDF"];
+    const names = ["", "Chrome ", "Chromium ", "Microsoft Edge "].map((brand) => `${brand}PDF Viewer`);
+    names.push("WebKit built-in PDF");
     const viewers = names.map((name) => {
       const viewer = list(Plugin, mimes(() => viewer), kinds, { name, ...about });
       return viewer;
@@ -152,7 +155,9 @@
     }
     method(PluginArray.prototype, "refresh", (_, self, own) => (ours.has(self) ? undefined : own()));
     for (const name of ["name", "filename", "description"]) getter(Plugin.prototype, name, (value) => value);
-    for (const name of ["type", "suffixes", "description", "enabledPlugin"]) getter(MimeType.prototype, name, (value) => value);
+    for (const name of ["type", "suffixes", "description", "enabledPlugin"]) {
+      getter(MimeType.prototype, name, (value) => value);
+    }
     getter(navigating, "plugins", () => plugins);
     getter(navigating, "mimeTypes", () => types);
     getter(navigating, "pdfViewerEnabled", () => true);

@@ -115,6 +115,8 @@ def _one(page: Page, action: Action) -> Locator:
 
 
 async def _type(element: Locator, text: str, limit: float) -> None:
+    handle = await element.element_handle(timeout=limit)
+    await handle.wait_for_element_state("editable", timeout=limit)
     if len(text) <= LONG:
         await element.press_sequentially(text, timeout=limit)
         return

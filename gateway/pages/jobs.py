@@ -130,9 +130,7 @@ class Jobs:
                 await self._fail(job.id, GatewayError(Code.INTERRUPTED, words))
                 continue
             if job.status is JobStatus.RUNNING and asked.actions:
-                words = (
-                    "the gateway was stopped in the middle of its actions, and repeating them might do harm"
-                )
+                words = "the gateway was stopped in the middle of its actions, and repeating them might do harm"
                 await self._fail(job.id, GatewayError(Code.INTERRUPTED, words))
             else:
                 self._enqueue(job)

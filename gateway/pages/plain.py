@@ -8,11 +8,11 @@ import asyncio
 import html
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
-from bs4.dammit import UnicodeDammit
+from bs4.dammit import EncodingDetector
 from yarl import URL
 
 from browser_pool.command_line import accept_language, plain_user_agent
@@ -233,11 +233,21 @@ def _page(body: bytes, kind: str, charset: str | None) -> str:
     """As HTML; other text is shown as browsers show it. Blocking."""
     if body and not (kind in HTML or kind.startswith("text/") or kind.endswith(("json", "xml", "javascript"))):
         raise GatewayError(Code.PAGE_UNREADABLE, f"the page cannot be read: it is {kind[:100]}, not text")
-    found = UnicodeDammit(body, [charset] if charset else [], is_html=kind in HTML).unicode_markup
-    text = body.decode("utf-8", "replace") if found is None else found
+    text = _decoded(body, kind, charset)
     if kind in HTML or kind.endswith("xml"):
         return text
     return f"<html><head></head><body><pre>{html.escape(text, quote=False)}</pre></body></html>"
+
+
+def _decoded(body: bytes, kind: str, charset: str | None) -> str:
+    """By its byte order mark, the answer's head, what it says itself, as UTF-8, or as Windows' Latin 1."""
+    data, marked = EncodingDetector.strip_byte_order_mark(body)
+    own = EncodingDetector.find_declared_encoding(data, is_html=kind in HTML)
+    for encoding in (marked, charset, own, "utf-8"):
+        if encoding:
+            with suppress(LookupError, UnicodeDecodeError):  # there is no such encoding, or it is another one
+                return data.decode(encoding)
+    return data.decode("windows-1252", "replace")
 
 
 def _refused(rule: str | None, otherwise: str) -> GatewayError:

@@ -84,7 +84,7 @@ class Breaking:
     def evicted(self, farewell: Farewell) -> None:
         """Its session is not ours any more."""
         code = Code.DRAINING if farewell.close is CloseCode.DRAINING else Code.BROWSER_FAILED
-        words = f"the browser of this request was taken away: {farewell.words}"
+        words = f"the browser of this request is gone: {farewell.words}; send it again"
         self.end(GatewayError(code, words, retry_after=5 if code is Code.DRAINING else 1))
 
     @asynccontextmanager

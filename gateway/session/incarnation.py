@@ -237,7 +237,7 @@ async def salvaged(record: SessionRecord, means: Means) -> SnapshotInfo:
     async with means.pool.salvaged(record.id) as directory:
         await means.files.collect(record.id, directory)
         document = await _remembered(record, None, means)
-        return await means.save(
+        info = await means.save(
             record,
             document,
             profile=directory.profile,
@@ -245,6 +245,9 @@ async def salvaged(record: SessionRecord, means: Means) -> SnapshotInfo:
             reason="gateway_killed",
             fence=record.incarnation,
         )
+    if record.spec.persist_profile and means.kept is not None:
+        await means.kept(record, info)
+    return info
 
 
 async def _has_profile(source: Source, mode: Mode, vault: Vault) -> bool:

@@ -8,12 +8,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import structlog
 
 from browser_pool.browser import Browser
-from browser_pool.tasks import running
 from gateway.errors import CloseCode, Code, GatewayError
 from gateway.identity.keeper import Keeper
 from gateway.records import SessionRecord, Status
@@ -22,21 +20,20 @@ from gateway.relay.overrides import Override
 from gateway.relay.park import Holder
 from gateway.session import life
 from gateway.session.desk import Desk
-from gateway.session.held import Held, held
-from gateway.session.incarnation import Incarnation, Means, adopted, incarnated, saved, snapshot
-from gateway.session.life import Cause, Role, Save, SeatId, State, Terms
+from gateway.session.held import Held
+from gateway.session.incarnation import Means, snapshot
+from gateway.session.ledger import Ledger
+from gateway.session.life import Cause, Role, SeatId, State, Terms
 from gateway.session.machine import advance, deadline, seats, shown, told
 from gateway.session.seat import Seat, refusal
 from gateway.session.source import source_of
+from gateway.session.tenure import Tenure
 from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.vault import SnapshotInfo
-from gateway.store.base import Fenced, Store
+from gateway.store.base import Store
 from gateway.tenancy.secret import digest
 
-REMEMBERED = 20  # domains, and refusals, of browsers that are gone
 RETRY = 1.0  # seconds until a record that could not be written is tried again
-NOTED = 10.0  # seconds between two uses that are written down, where it matters when the last one was
-HISTORY = 100  # changes that are remembered
 LONGEST_WAIT = 3600.0  # seconds; an early Tick changes nothing
 
 
@@ -47,29 +44,43 @@ class Session:
     """
 
     def __init__(self, record: SessionRecord, means: Means, store: Store, *, adopt: float | None = None) -> None:
-        self.record = record
         self.ready = asyncio.Event()  # it has left Starting for the first time
         self.over = asyncio.Event()  # suspended or ended, and written down
-        self.failure: GatewayError | None = None  # why the last launch or save failed
         # Of a browser that was left to us and that nobody drives the wait goes on.
         waits = adopt is not None and record.status is Status.DETACHED
         self.pulse = Pulse(record.last_used_at or record.created_at if waits else time.time())
-        self._held: Held | None = None
+        self._ledger = Ledger(record, store)
+        self._tenure: Tenure | None = None
+        self._fault: GatewayError | None = None
         self._adopt = adopt is not None
         self._means = means
-        self._store = store
         self._inbox: asyncio.Queue[life.Event] = asyncio.Queue()
         asleep = record.status is Status.SUSPENDED
         self._state: State = life.Suspended(Cause.UNUSED) if asleep else life.Starting(until=adopt)
         self._desk = Desk(self._inbox.put_nowait)
-        self._release: asyncio.Future[Save] | None = None
         self._holding: asyncio.Task[None] | None = None
-        self._launched = False
         self._using = 0  # blocks of `used`
         self._abandoned = False
         self._calm = asyncio.Event()  # no client, and no browser on its way to or from it
-        self._written = record
         self._log = structlog.get_logger().bind(session=record.id)
+
+    @property
+    def record(self) -> SessionRecord:
+        """What is remembered of it."""
+        return self._ledger.record
+
+    @record.setter
+    def record(self, record: SessionRecord) -> None:
+        self._ledger.record = record
+
+    @property
+    def failure(self) -> GatewayError | None:
+        """Why the last launch or save failed."""
+        return self._fault or (self._tenure.failure if self._tenure is not None else None)
+
+    @property
+    def _held(self) -> Held | None:
+        return self._tenure.held if self._tenure is not None else None
 
     @property
     def terms(self) -> Terms:
@@ -134,7 +145,7 @@ class Session:
     def linger(self, seat: SeatId, keep: float, auth: str | None) -> float:
         """`reconnect` by the driver on `seat`; returns the seconds granted: never past the session's own end."""
         granted = max(0.0, min(keep, self.record.expires_at - time.time()))
-        self.record = replace(self.record, secret=None if auth is None else digest(auth))
+        self._ledger.change(secret=None if auth is None else digest(auth))
         self._inbox.put_nowait(life.Linger(seat, granted))
         return granted
 
@@ -145,7 +156,8 @@ class Session:
     async def snapshot(self, reason: str) -> SnapshotInfo:
         """Save the context of the running browser without disturbing it. Raises GatewayError."""
         info = await snapshot(self.record, await self.context(), self._means, reason=reason)
-        await self._keep_in_mind(info)
+        self._ledger.saved(info)
+        await self._write_down()
         return info
 
     async def context(self) -> ContextDocument:
@@ -216,19 +228,17 @@ class Session:
         """Change the terms, in seconds; None leaves as it is. Raises GatewayError if they cannot be written."""
         self.record = self.record.amended(time.time(), ttl=ttl, keep=keep, labels=labels, idle=idle)
         self._inbox.put_nowait(life.Renew())
-        await self._store.update(self.record)
+        await self._ledger.insist()
 
     async def rotate(self, *, disconnect: bool) -> SessionRecord:
         """Make all URLs that were handed out worthless; the record with which new ones are made. Raises GatewayError.
 
         Where it cannot be written the old ones stay good: whoever asks has no new ones.
         """
-        generation = self.record.generation + 1
-        await self._store.update(replace(self.record, generation=generation))
-        self.record = replace(self.record, generation=generation)
+        await self._ledger.generation()
         self._inbox.put_nowait(life.Tick())  # what was written meanwhile is written again
         if self.over.is_set():  # by nobody else, where it has just ended
-            await self._store.update(self.record)
+            await self._ledger.insist()
         if disconnect:
             self.put_off(CloseCode.ROTATED, "the session's URLs were rotated")
         return self.record
@@ -246,7 +256,7 @@ class Session:
                 if not isinstance(self._state, life.Suspended | life.Ended):
                     continue
                 self._finish()
-                if self._inbox.empty() and (self._written == self.record or self._abandoned):
+                if self._inbox.empty() and (self._abandoned or not self._ledger.unwritten):
                     # Between two answers to the same client it was put away, or ended.
                     suspended = isinstance(self._state, life.Suspended)
                     self._desk.close(refusal(Code.NOT_RUNNING if suspended else Code.SESSION_ENDED))
@@ -255,10 +265,10 @@ class Session:
 
     def fault(self) -> None:
         """The task failed: a defect of ours. Nobody is left waiting."""
-        self.failure = GatewayError(Code.INTERNAL, "a fault in the gateway ended the session; its log has more")
-        self._desk.refuse_all(self.failure)
+        self._fault = GatewayError(Code.INTERNAL, "a fault in the gateway ended the session; its log has more")
+        self._desk.refuse_all(self._fault)
         self._desk.evict_all(Cause.FAULT.close, Cause.FAULT.words)
-        self._desk.close(self.failure)
+        self._desk.close(self._fault)
         self._state = life.Ended(Cause.FAULT)
         self.record = shown(self.record, self._state, time.time())
         self._finish()
@@ -271,7 +281,7 @@ class Session:
     async def _next(self) -> life.Event:
         when = deadline(self._state, self.terms)
         wait = LONGEST_WAIT if when is None else min(max(0.0, when - time.time()), LONGEST_WAIT)
-        if self._written != self.record:
+        if self._ledger.unwritten:
             wait = min(wait, RETRY)
         try:
             async with asyncio.timeout(wait):
@@ -285,7 +295,7 @@ class Session:
         for effect in effects:
             self._carry_out(effect, work)
         if isinstance(event, life.BrowserGone | life.BrowserFailed) and before != self._state:
-            self.record = replace(self.record, failures=self.record.failures + 1)
+            self._ledger.change(failures=self.record.failures + 1)
         if isinstance(before, life.Starting) and isinstance(self._state, life.Detached) and self._held is not None:
             work.create_task(self._held.holder.leave())  # the group awaits it
         if isinstance(before, life.Attached) and seats(self._state)[:1] != (before.driver,):
@@ -293,13 +303,12 @@ class Session:
             self._used(time.time())
         elif isinstance(event, life.BrowserReady):
             self.pulse.at = time.time()
-        elif isinstance(event, life.Use) and self._worth_noting():
-            self.record = replace(self.record, last_used_at=self.pulse.at)
+        elif isinstance(event, life.Use) and self._ledger.worth_noting(self.pulse.at):
+            self._ledger.change(last_used_at=self.pulse.at)
         if type(before) is not type(self._state):
             self._log.info("session_state", state=type(self._state).__name__.lower(), on=type(event).__name__)
             if (word := told(before, self._state)) is not None:
-                history = (*self.record.history, (time.time(), word))[-HISTORY:]
-                self.record = replace(self.record, history=history)
+                self._ledger.tell(time.time(), word)
         await self._write_down()
         if not isinstance(self._state, life.Starting):
             self.ready.set()
@@ -313,17 +322,14 @@ class Session:
     def _carry_out(self, effect: life.Effect, work: asyncio.TaskGroup) -> None:
         match effect:
             case life.Launch():
-                self.failure = None
                 self.over.clear()
                 adopt, self._adopt = self._adopt, False
                 if not adopt:
-                    self.record = replace(self.record, incarnation=self.record.incarnation + 1)
-                self._release = asyncio.get_running_loop().create_future()
-                self._holding = work.create_task(self._hold(self._release, adopt))
+                    self._ledger.change(incarnation=self.record.incarnation + 1)
+                self._tenure = Tenure(self._ledger, self._means, self._inbox.put_nowait, self._cause, adopt)
+                self._holding = work.create_task(self._tenure.run())  # the group awaits it
             case life.Release(save):
-                if self._launched and self._release is not None:
-                    self._release.set_result(save)
-                elif self._holding is not None:
+                if (self._tenure is None or not self._tenure.release(save)) and self._holding is not None:
                     self._holding.cancel()
             case life.Park():
                 if self._held is not None:
@@ -346,91 +352,22 @@ class Session:
         if seat.role is Role.DRIVER:
             connections = self.record.connections + 1
             # Each driver asks for itself whether the browser is kept, and for whom.
-            self.record = replace(self.record, connections=connections, secret=None)
+            self._ledger.change(connections=connections, secret=None)
             self._used(time.time())
         seat.admit(self.browser)
 
-    def _worth_noting(self) -> bool:
-        """Whether the last use is to be written down, for a process that adopts the session: now and then."""
-        idle = self.record.spec.idle
-        return idle is not None and self.pulse.at - (self.record.last_used_at or 0.0) > min(NOTED, idle / 4)
-
     def _used(self, now: float) -> None:
         self.pulse.at = now
-        self.record = replace(self.record, last_used_at=now)
+        self._ledger.change(last_used_at=now)
+
+    def _cause(self) -> Cause:
+        return self._state.cause if isinstance(self._state, life.Suspending | life.Stopping) else Cause.STOPPED
 
     def _refusal(self, code: Code, cause: Cause | None) -> GatewayError:
         if code is Code.BROWSER_FAILED and self.failure is not None:
             return self.failure
         return refusal(code, cause)
 
-    async def _hold(self, release: "asyncio.Future[Save]", adopt: bool) -> None:
-        """One browser, from launch to its certain end. Its last word is always one event."""
-        outcome: life.Event = life.BrowserReleased()
-        try:
-            source = adopted if adopt else incarnated
-            async with source(self.record, self._means) as made:
-                browser = made.browser
-                save, last = await self._tended(made, release)
-                used = await self._means.used(browser)
-                self.record = replace(self.record, used=self.record.used.plus(used, most=REMEMBERED))
-                cause = self._state.cause if isinstance(self._state, life.Suspending | life.Stopping) else Cause.STOPPED
-                if save is not Save.NOTHING:
-                    info = await saved(self.record, browser, last, cause, self._means)
-                    self.record = replace(self.record, snapshot=info.version, snapshot_at=info.created_at)
-                    if self.record.spec.persist_profile and self._means.kept is not None:
-                        await self._means.kept(self.record, info)
-        except GatewayError as error:
-            self._log.warning("browser_not_kept" if self._launched else "browser_not_started", error=error.message)
-            self.failure = error
-            outcome = life.BrowserReleased(saved=False) if self._launched else life.BrowserFailed()
-        finally:
-            self._held, self._launched = None, False
-            self._inbox.put_nowait(outcome)
-
-    async def _tended(self, made: Incarnation, release: "asyncio.Future[Save]") -> tuple[Save, ContextDocument | None]:
-        """Hold, park and save the browser now and then, until it is to be released; its context then, if it tells."""
-        browser = made.browser
-        async with held(made, self.record.spec, self._checkpoint) as self._held:
-            self._launched = True
-            await browser.annotate({"incarnation": self.record.incarnation})
-            self._inbox.put_nowait(life.BrowserReady())
-            made.answered.set()
-            async with running(self._tell_when_gone(browser), "browser-gone"):
-                save = await release
-            if save is not Save.CONTEXT:
-                return save, None
-            await self._held.parking.wake()
-            try:
-                return save, await self._held.context()
-            except GatewayError as error:
-                self._log.warning("context_not_captured", error=error.message)
-                return save, None
-
-    async def _checkpoint(self, document: ContextDocument) -> None:
-        info = await snapshot(self.record, document, self._means, reason="checkpoint", checkpoint=True)
-        await self._keep_in_mind(info)
-
-    async def _tell_when_gone(self, browser: Browser) -> None:
-        await browser.gone.wait()
-        self._inbox.put_nowait(life.BrowserGone())
-
-    # --- the record ---
-
-    async def _keep_in_mind(self, info: SnapshotInfo) -> None:
-        self.record = replace(self.record, snapshot=info.version, snapshot_at=info.created_at)
-        await self._write_down()
-
     async def _write_down(self) -> None:
-        self.record = record = shown(self.record, self._state, time.time())
-        if record == self._written:
-            return
-        try:
-            await self._store.update(record)
-        except GatewayError as error:
-            # The session goes on, and stays here until its record could be written.
-            self._log.error("record_not_written", error=error.message)
-            return
-        except Fenced as error:
-            self._log.warning("record_not_ours", error=str(error))  # erased, or taken over: it is not ours to write
-        self._written = record
+        self.record = shown(self.record, self._state, time.time())
+        await self._ledger.write()

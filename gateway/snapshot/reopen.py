@@ -164,7 +164,7 @@ async def _fill(devtools: DevTools, opening: _Opening, turn: asyncio.Semaphore) 
             except (WrongOrigin, ScriptFailed) as error:
                 lost.append(str(error))
         await page.navigate(EMPTY, timeout=BUILD_LIMIT)
-        await _arrival(page, len(opening.stored))
+        await _emptied(page)
         await devtools.send("Page.resetNavigationHistory", session=session)
     return [f"tab {EMPTY}: {words}" for words in lost]
 
@@ -226,6 +226,19 @@ async def _arrival(page: BlankPage, number: int | None) -> list[Params]:
             current: int = history["currentIndex"]
             if current == number or (number is None and entries[current]["url"] not in ("", EMPTY)):
                 return entries
+        await asyncio.sleep(POLL)
+
+
+async def _emptied(page: BlankPage) -> None:
+    """Return once the tab shows nothing again, behind what it was led through.
+
+    Whether the empty page that it began with is an entry of its own depends on whether that was there in time.
+    """
+    while True:
+        with suppress(DevToolsError):  # as in `_arrival`
+            history = await page.devtools.send("Page.getNavigationHistory", session=page.session)
+            if history["currentIndex"] > 0 and history["entries"][history["currentIndex"]]["url"] == EMPTY:
+                return
         await asyncio.sleep(POLL)
 
 

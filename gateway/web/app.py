@@ -5,10 +5,13 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from gateway.pages.fetch import Fetches
 from gateway.pages.hosted import Hosted
+from gateway.pages.jobs import Jobs
 from gateway.pages.service import Pages
 from gateway.records import Limits
 from gateway.relay.relay import Relays
+from gateway.session.profiles import Profiles
 from gateway.session.registry import Registry
 from gateway.store.base import Store
 from gateway.web.audited import audited
@@ -25,11 +28,13 @@ from gateway.web.health import Health
 from gateway.web.identities import Identities
 from gateway.web.live import PAGE, Live
 from gateway.web.middleware import dressing, middleware
+from gateway.web.scrapio import Scrapio
 from gateway.web.sessions import Sessions
 from gateway.web.steel import SteelSessions
 from gateway.web.steel_computer import SteelComputer
 from gateway.web.steel_files import SteelFiles
 from gateway.web.steel_pages import SteelPages
+from gateway.web.steel_profiles import SteelProfiles
 from gateway.web.surface import Surface
 from gateway.web.tally import Tally
 
@@ -53,7 +58,10 @@ def build_app(
     max_body: int,
     surface: Surface,
     pages: Pages,
+    fetches: Fetches,
+    jobs: Jobs,
     hosted: Hosted,
+    profiles: Profiles,
 ) -> web.Application:
     """The application over one registry and its store. `http` talks to the browsers; `max_body` in bytes."""
     welcome = (STATIC / "index.html").read_text()
@@ -137,8 +145,10 @@ def build_app(
 
     Browserless(pages, registry, limits).routes(app)
 
-    SteelSessions(registry, door.access, limits, external_url).routes(app)
+    SteelSessions(registry, door.access, limits, external_url, profiles).routes(app)
     SteelFiles(registry).routes(app)
+    Scrapio(fetches, jobs, identities.named).routes(app)
+    SteelProfiles(profiles).routes(app)
     SteelComputer(registry).routes(app)
     SteelPages(pages, hosted, external_url).routes(app)
 

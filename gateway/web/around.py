@@ -175,7 +175,11 @@ GATEWAY = (
     Operation(
         "GET /metrics",
         "Metrics",
-        {200: Reply("Prometheus' text.", media=TEXT)},
+        {
+            200: Reply(
+                "Prometheus' text; JSON in Browserless's words on `Accept`.", media=TEXT, also=("application/json",)
+            )
+        },
     ),
     Operation("GET /favicon.ico", "An icon, which there is not", {204: Reply("There is none.")}),
     Operation(

@@ -68,6 +68,10 @@ ACTIONS = {
     ("POST", "/identities"): "identity.create",
     ("PUT", "/identities/{name}"): "identity.replace",
     ("DELETE", "/identities/{name}"): "identity.delete",
+    ("POST", "/v1/fetch"): "page.fetch",
+    ("POST", "/v1/interact"): "page.interact",
+    ("POST", "/v1/jobs"): "job.create",
+    ("DELETE", "/v1/jobs/{id}"): "job.cancel",
 }
 NAMES = ("name", "path", "action")  # parts of a path that say more of what was done
 SOCKETS = frozenset({"/", "/chromium", "/chrome"})  # the first is a page for those who do not upgrade

@@ -25,6 +25,8 @@ DIAGNOSTICS = "diagnostics"  # the one of an error's details that stands beside 
 def dialect_of(path: str) -> Dialect:
     """Whose path this is, whether there is a route or not. `path` is without query, or as the router has it."""
     first, _, rest = path.removeprefix("/").partition("/")
+    if first == "hosted":  # files of Steel's page services
+        return Dialect.STEEL
     if first == "v1":
         return Dialect.SCRAPIO if rest.partition("/")[0] in SCRAPIO else Dialect.STEEL
     return Dialect.BROWSERLESS if first in BROWSERLESS else Dialect.NATIVE

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from gateway.errors import Code, GatewayError
@@ -40,6 +41,9 @@ def middleware(door: Door, public: frozenset[str], throttle: Throttle | None = N
                 response = refusal(await guessing.failed(request, error), number, dialect_of(request.path))
             except web.HTTPException as error:
                 response = _translated(error, number, dialect_of(request.path))
+            except HttpProcessingError as error:  # a part of the body that is no HTTP: the head of a form's field
+                unread = GatewayError(Code.BAD_REQUEST, f"body: cannot be read: {type(error).__name__}")
+                response = refusal(unread, number, dialect_of(request.path))
             except ConnectionResetError:
                 raise  # the client has gone: there is nobody to answer
             except Exception:  # the outer edge of a request: a defect must not end the server

@@ -20,7 +20,12 @@ from tests.inside import inside
 from tests.journeys.driving import run_script
 
 # As EasyList has such filters.
-LIST = "/ads/banners/*$image\n/ads/show.$script\n/ads/frame.$subdocument\n/pixel?$xmlhttprequest\n||localhost^$third-party\n"
+LIST = """/ads/banners/*$image
+/ads/show.$script
+/ads/frame.$subdocument
+/pixel?$xmlhttprequest
+||localhost^$third-party
+"""
 INNER = "<script src='/ads/show.js?{0}'></script><script src='/app.js?{0}'></script>"
 WORKER = "const go = () => Promise.allSettled(['/pixel?{0}', '/data?{0}'].map((url) => fetch(url)));"
 PAGE = f"""<title>page</title>

@@ -79,6 +79,19 @@ def test_stealth_and_the_clients_blink_features_are_merged() -> None:
     assert values(argv(LaunchSpec()), "--disable-blink-features") == []
 
 
+def test_stealth_has_a_screen_and_a_mouse_beside_the_clients_settings() -> None:
+    words = argv(LaunchSpec(stealth=True, args=("--blink-settings=imagesEnabled=false",)))
+    (settings,) = values(words, "--blink-settings")
+    assert settings.startswith("primaryHoverType=2,")
+    assert settings.endswith(",imagesEnabled=false")
+    assert values(words, "--window-size") == ["1920,1040"]
+    assert "--hide-scrollbars" not in words
+    assert values(argv(LaunchSpec(args=("--blink-settings=a=b",))), "--blink-settings") == ["a=b"]
+    assert values(argv(LaunchSpec()), "--blink-settings") == []
+    assert values(argv(LaunchSpec(mode=Mode.SHELL, stealth=True)), "--accept-lang") == ["en-US,en;q=0.9"]
+    assert values(argv(LaunchSpec(mode=Mode.SHELL, stealth=True, locale="de-DE")), "--accept-lang") == ["de-DE,de"]
+
+
 def test_a_clients_flag_comes_after_ours_and_so_wins() -> None:
     words = argv(LaunchSpec(viewport=(800, 600), args=("--window-size=1,1",)))
     assert values(words, "--window-size") == ["800,600", "1,1"]

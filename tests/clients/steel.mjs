@@ -46,11 +46,12 @@ said.released = await client.sessions.release(session.id);
 said.reason = (await client.sessions.retrieve(session.id)).releaseReason;
 
 const second = await client.sessions.create({ sessionContext, projectId: "node" });
-const again = await client.sessions.context(second.id);
-said.sameContext = ["cookies", "localStorage", "sessionStorage"].every(
-  (name) => JSON.stringify(sessionContext[name]) === JSON.stringify(again[name]),
-);
-said.localStorage = again.localStorage;
+browser = await chromium.connectOverCDP(second.websocketUrl);
+const visited = browser.contexts()[0].pages()[0];
+await visited.goto(`${process.env.TARGET}/login`);
+said.stored = await visited.evaluate(() => [localStorage.theme, sessionStorage.draft, document.cookie]);
+await browser.close();
+said.localStorage = (await client.sessions.context(second.id)).localStorage;
 said.mine = [];
 for await (const one of client.sessions.list({ limit: 1, projectId: "node" })) said.mine.push(one.id);
 said.mine = said.mine.map((id) => (id === session.id ? "first" : id === second.id ? "second" : id));

@@ -83,7 +83,7 @@ async def test_service_browsers(tmp_path: Path, site: Site, monkeypatch: pytest.
 
         # Their browser is taken by somebody else.
         taken = sessions(gateway)["them"]
-        with pytest.raises(GatewayError, match="taken away"):
+        with pytest.raises(GatewayError, match="took over"):
             async with pages.context(THEM) as context, taken.attach(Role.DRIVER, takeover=True):
                 await (await context.new_page()).evaluate("new Promise(() => 0)")
         last = sessions(gateway)["us"]

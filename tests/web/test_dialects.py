@@ -13,6 +13,7 @@ from gateway.web.dialects import Dialect, dialect_of, refusal_body
         ("/v1/sessions", Dialect.STEEL),
         ("/v1/sessions/x/release", Dialect.STEEL),
         ("/v1/screenshot", Dialect.STEEL),
+        ("/hosted/x", Dialect.STEEL),
         ("/v1/never-heard-of", Dialect.STEEL),
         ("/v1", Dialect.STEEL),
         ("/v1/fetch", Dialect.SCRAPIO),

@@ -37,6 +37,11 @@ async def reading(request: web.Request) -> web.Response:
     return web.json_response({"bytes": len(await request.read())})
 
 
+async def form(request: web.Request) -> web.Response:
+    reader = await request.multipart()
+    return web.json_response({"part": await reader.next() is not None})
+
+
 @pytest.fixture
 async def client() -> AsyncIterator[ClientSession]:
     app = web.Application(middlewares=[middleware(Door(ACCESS, None, ()), frozenset({"public"}))], client_max_size=1000)
@@ -46,6 +51,7 @@ async def client() -> AsyncIterator[ClientSession]:
     app.router.add_get("/refusing", refusing)
     app.router.add_get("/faulty", faulty)
     app.router.add_post("/reading", reading)
+    app.router.add_post("/form", form)
     app.router.add_get("/session/{key}", fine)
     async with TestServer(app) as server, ClientSession(server.make_url("/")) as client:
         yield client
@@ -119,6 +125,14 @@ async def test_each_dialect_is_refused_in_its_own_words(client: ClientSession) -
         body = await answer.json()
         assert (answer.status, set(body)) == (404, {"request_id", "error", "diagnostics"})
         assert body["request_id"] == answer.headers["X-Request-Id"]
+
+
+async def test_a_form_that_is_no_http_is_the_callers_fault(client: ClientSession) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="\x15"\r\n\r\nx\r\n--b--\r\n'
+    headers = {**AUTH, "Content-Type": "multipart/form-data; boundary=b"}
+    assert (await refused(client, "POST", "/form", headers=headers, data=body))[:2] == (400, "bad_request")
+    async with client.post("/form", headers=headers, data=body.replace(b"\x15", b"file")) as answer:
+        assert await answer.json() == {"part": True}
 
 
 async def test_nobody_learns_what_there_is_without_a_credential(client: ClientSession) -> None:

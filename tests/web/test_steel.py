@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.async_api import async_playwright
-from steel import APIStatusError, AsyncSteel, ConflictError, NotFoundError, UnprocessableEntityError
+from steel import APIStatusError, APITimeoutError, AsyncSteel, ConflictError, NotFoundError, UnprocessableEntityError
 from steel.types import SessionContext
 
 from tests.journeys.driving import run_lines, run_script, wire
@@ -52,7 +52,7 @@ async def test_the_sdk_for_node(gateway: Gateway, site: Site) -> None:
     assert said["left"] == []
     assert said["released"]["success"]
     assert said["reason"] == "user_requested"
-    assert said["sameContext"]
+    assert said["stored"] == ["dark", "letter", "seen=1"]
     assert said["localStorage"] == {site.url: {"theme": "dark"}}
     assert said["mine"] == ["second", "first"]
     assert said["refusal"]["status"] == 422
@@ -90,13 +90,22 @@ async def test_contexts_in_every_way_that_the_sdk_sends_them(gateway: Gateway, s
 
     ways: dict[str, Any] = {"model": context, "model_dump": context.model_dump(), "to_dict": context.to_dict()}
     made = await asyncio.gather(*(steel.sessions.create(session_context=way) for way in ways.values()))
-    for way, session in zip(ways, made, strict=True):
-        back = await steel.sessions.context(session.id)
-        assert back.local_storage == context.local_storage, way
-        assert back.session_storage == context.session_storage, way
-        assert [one.name for one in back.cookies or ()] == ["seen"], way
-        assert back.indexed_db is not None, way
-        assert back.indexed_db[site.url][0].data[0].records == (context.indexed_db or {})[site.url][0].data[0].records
+    async with async_playwright() as playwright:
+        for way, session in zip(ways, made, strict=True):
+            browser = await playwright.chromium.connect_over_cdp(session.websocket_url)
+            page = browser.contexts[0].pages[0]
+            await page.goto(f"{site.url}/login")
+            assert await page.evaluate("[localStorage.theme, sessionStorage.draft, document.cookie]") == [
+                "dark",
+                "letter",
+                "seen=1",
+            ], way
+            await browser.close()
+            back = await steel.sessions.context(session.id)
+            assert back.local_storage == context.local_storage, way
+            assert back.session_storage == context.session_storage, way
+            assert [one.name for one in back.cookies or ()] == ["seen"], way
+            assert back.indexed_db == context.indexed_db, way
     released = await steel.sessions.release_all()
     assert released.success
     assert released.message == "3 sessions are released"
@@ -186,7 +195,11 @@ async def test_both_timeouts_end_a_session(gateway: Gateway, steel: AsyncSteel) 
 
 
 async def test_one_session_through_all_doors(gateway: Gateway, steel: AsyncSteel) -> None:
-    native = await gateway.create(name="shop.eu")
+    native = await gateway.create(name="shop.eu", inactivityTimeout=60_000)
+    assert native["inactivityTimeout"] == 60_000
+    changed = await gateway.request("PATCH", f"/session/{native['id']}", json={"inactivityTimeout": 30_000})
+    assert changed.ok()["inactivityTimeout"] == 30_000
+    assert (await steel.sessions.retrieve("shop.eu")).inactivity_timeout == 30_000
     assert native["id"] in [one.id async for one in steel.sessions.list(status="live")]
     assert (await steel.sessions.retrieve("shop.eu")).id == native["id"]
     mine = await steel.sessions.create()
@@ -217,3 +230,12 @@ async def test_bandwidth_is_saved(gateway: Gateway, steel: AsyncSteel) -> None:
 
 def _secret(url: str) -> str:
     return url.partition("/session/")[2].partition("/")[0]
+
+
+async def test_a_create_that_is_given_up_and_tried_again_leaves_nothing(gateway: Gateway, steel: AsyncSteel) -> None:
+    project = uuid.uuid4().hex
+    hasty = steel.with_options(timeout=0.1, max_retries=1)
+    with pytest.raises(APITimeoutError):
+        await hasty.sessions.create(project_id=project)
+    await gateway.all_browsers_gone(timeout=20)
+    assert [one.id async for one in steel.sessions.list(project_id=project)] == []
