@@ -168,7 +168,7 @@ SERVING = (
     ),
     Goal(
         f"memory of {pages.BURST} at once, against {pages.FEW} at once",
-        1.10,
+        1.25,
         TIMES,
         against(pages.MEMORY, pages.LARGE, pages.SMALL),
     ),

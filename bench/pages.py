@@ -65,7 +65,8 @@ async def measure(progress: Progress, *, quick: bool = False) -> list[Figure]:
             await asyncio.gather(*(_turn(turns, _by_script(script, url)) for _ in range(BURST)))
             burst[SCRIPT].append(1000 * (clock() - begin))
             for name, count in ((SMALL, FEW), (LARGE, BURST)):
-                begin, answered = clock(), []
+                begin = clock()
+                answered: list[int] = []
                 async with running(_peak(serving, memory[name]), "peak"):
                     await asyncio.gather(*(_answered(one, answered, _by_gateway(http, url)) for one in range(count)))
             burst[GATEWAY].append(1000 * (clock() - begin))

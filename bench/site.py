@@ -1,7 +1,7 @@
 """A server for the bench in a process of its own: `python -m bench.site` prints its port and serves until it is ended.
 
-/big is BIG bytes, /page has RESOURCES small resources of its own, /article a few and some text. It does as little as can be, so that what is
-measured is the way and not the server.
+/big is BIG bytes, /page has RESOURCES small resources of its own, /article a few and some text. It does as
+little as can be, so that what is measured is the way and not the server.
 """
 
 import asyncio

@@ -16,6 +16,7 @@ import structlog
 from browser_pool.browser import Browser
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone
 from gateway.errors import Code, GatewayError
+from gateway.pages import window
 from gateway.pages.hand import PATIENCE, Hand, Point, Reach
 from gateway.pages.keys import Key
 from gateway.records import SessionId
@@ -168,13 +169,23 @@ async def _done(browser: Browser, hand: Hand, action: Action, patience: float) -
         case Wait(seconds):
             await _waited(browser, seconds)
             return f"waited {seconds:g} s"
-    async with _page(browser) as session:
-        await _drawn(browser.devtools, session)
-        reach = Reach(hand, browser.devtools, session, patience)
+    devtools = browser.devtools
+    async with _page(browser) as (target, session):
+        if hand.address is not None:
+            match action:
+                case Press(keys):
+                    return await window.in_address(hand, devtools, session, keys)
+                case Type(text):
+                    return await window.write(hand, devtools, session, text)
+                case Click() | Drag():
+                    hand.address = None
+        await _drawn(devtools, session)
+        reach = Reach(hand, devtools, session, patience)
         match action:
             case Press(keys, seconds):
                 await reach.stroke(keys, seconds)
-                return f"pressed {len(keys)} {'key' if len(keys) == 1 else 'keys'}"
+                said = await window.pressed(hand, devtools, target, session, keys)
+                return said or f"pressed {len(keys)} {'key' if len(keys) == 1 else 'keys'}"
         async with reach.holding(action.held):
             match action:
                 case Move(to):
@@ -190,7 +201,7 @@ async def _done(browser: Browser, hand: Hand, action: Action, patience: float) -
                     if at is not None:
                         await reach.move(at)
                     await reach.scroll(right, down)
-                    await _drawn(browser.devtools, session)  # it is told before anything moves
+                    await _drawn(devtools, session)  # it is told before anything moves
                     return f"scrolled by {right:g}, {down:g}"
                 case Type(text):
                     await reach.type(text)
@@ -222,11 +233,11 @@ async def _waited(browser: Browser, seconds: float) -> None:
 
 
 @asynccontextmanager
-async def _page(browser: Browser) -> AsyncIterator[str]:
-    """A session on the page that is to be seen. Raises DevToolsError, DevToolsGone."""
+async def _page(browser: Browser) -> AsyncIterator[tuple[str, str]]:
+    """The page that is to be seen, and a session on it. Raises DevToolsError, DevToolsGone."""
     target = await active_page(browser.devtools, browser.pages)
     async with browser.devtools.attached(target) as session:
-        yield session
+        yield target, session
 
 
 async def active_page(devtools: DevTools, pages: Iterable[str]) -> str:
@@ -271,7 +282,7 @@ async def _drawn(devtools: DevTools, session: str) -> None:
 
 async def _taken(browser: Browser) -> str:
     devtools = browser.devtools
-    async with _page(browser) as session:
+    async with _page(browser) as (_, session):
         await _drawn(devtools, session)
         metrics = await devtools.send("Page.getLayoutMetrics", session=session, timeout=PICTURE)
         view, device = metrics["cssVisualViewport"], metrics["visualViewport"]

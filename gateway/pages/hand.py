@@ -32,10 +32,16 @@ class Point:
 
 @dataclass(slots=True)
 class Hand:
-    """Of one browser; one call at a time, which `turn` is for."""
+    """Of one browser; one call at a time, which `turn` is for.
+
+    `address` is what was typed into the window's address line while that has the keys, None while a page has them;
+    `marked`: what is typed next takes its place.
+    """
 
     at: Point = Point(0, 0)
     buttons: int = 0
+    address: str | None = None
+    marked: bool = False
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 

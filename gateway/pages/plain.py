@@ -9,7 +9,7 @@ import html
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 from bs4.dammit import EncodingDetector
@@ -24,7 +24,7 @@ from gateway.egress.process import EgressDown
 from gateway.egress.refusal import Refused
 from gateway.egress.terms import Terms
 from gateway.errors import Code, GatewayError
-from gateway.identity.hints import hints
+from gateway.identity.hints import Hints, hints
 from gateway.identity.launch import weighted
 from gateway.pages.jar import Jar
 from gateway.pages.line import Line
@@ -156,6 +156,8 @@ class Plain:
         agent = identity.user_agent or launch.user_agent or whose.agent or _usual(launch, version)
         languages = weighted(accept_language(identity.locale)) if identity.locale else LANGUAGES
         hinted = hints(agent, version)
+        if hinted is not None and identity.user_agent is None and launch.user_agent is None:
+            hinted = replace(hinted, brands=_own_brands(hinted))
         found = {} if hinted is None else hinted.headers()
 
         def made(url: str) -> Mapping[str, str]:
@@ -171,6 +173,14 @@ class Plain:
             return headers | {name: value for name, value in identity.extra_headers if name.lower() not in names}
 
         return made
+
+
+def _own_brands(hinted: Hints) -> tuple[tuple[str, str], ...]:
+    """Those of a Chromium that was given no user agent: its own and the one that means nothing, in its order of two."""
+    own = [brand for brand in hinted.brands if brand[0] == "Chromium"]
+    grease = [brand for brand in hinted.brands if brand[0].startswith("Not")]
+    first_is_grease = int(own[0][1].partition(".")[0]) % 2 == 0
+    return tuple(grease + own if first_is_grease else own + grease)
 
 
 def _usual(launch: LaunchSpec, version: str) -> str:

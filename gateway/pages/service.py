@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from playwright.async_api import Browser as Remote
-from playwright.async_api import BrowserContext
+from playwright.async_api import BrowserContext, Dialog
 from playwright.async_api import Error as PlaywrightError
 
 from browser_pool.tasks import Start, crew, to_the_end
@@ -106,7 +106,11 @@ class Pages:
         ):
             seat.evicted.add_done_callback(lambda done: broken.evicted(done.result()))
             after.push_async_callback(self._left, session, drive)
-            yield await after.enter_async_context(self.driver.connected(seat.admitted.result(), broken.gone))
+            remote = await after.enter_async_context(self.driver.connected(seat.admitted.result(), broken.gone))
+            if not drive:
+                # Playwright dismisses what nobody listens for, also a driver's dialogs.
+                remote.contexts[0].on("dialog", _left_alone)
+            yield remote
 
     @staticmethod
     async def _left(session: Session, drive: bool) -> None:
@@ -157,6 +161,10 @@ class Pages:
         self._over = True
         for shared in self._browsers.values():
             shared.retire()
+
+
+def _left_alone(dialog: Dialog) -> None:
+    """It is for whoever drives the page."""
 
 
 async def _closed(shared: Shared, context: BrowserContext) -> None:

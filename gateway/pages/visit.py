@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from playwright.async_api import BrowserContext, Page, Response, Route
+from playwright.async_api import BrowserContext, Dialog, Page, Response, Route
 from playwright.async_api import Error as PlaywrightError
 
 from browser_pool.tasks import to_the_end
@@ -146,12 +146,16 @@ async def visited(context: BrowserContext, visit: Visit, *, borrowed: bool = Fal
     Raises GatewayError: PAGE_UNREACHABLE (502), WAIT_FAILED (422), PAGE_CRASHED (502), BAD_REQUEST.
     """
     page = await opened(context)
+    opens = [page]
     try:
         if borrowed:
+            page.on("popup", lambda popup: opens.append(popup))  # it wants a function of Python's
+            page.on("dialog", _dismissed)
             await _dress(page, visit)
         yield await arrived(page, visit)
     finally:
-        await to_the_end(_closed(page))
+        for one in opens:
+            await to_the_end(_closed(one))
 
 
 async def opened(context: BrowserContext) -> Page:
@@ -281,6 +285,11 @@ async def _answered(route: Route, visit: Visit) -> None:
         await route.continue_()
     except PlaywrightError:
         pass  # the page went on without it
+
+
+async def _dismissed(dialog: Dialog) -> None:
+    with suppress(PlaywrightError):  # somebody else was faster, or its page is gone
+        await dialog.dismiss()
 
 
 async def _dress(page: Page, visit: Visit) -> None:

@@ -77,7 +77,7 @@ async def resaved(
                 return None
             infos = {info.version: info for info in await means.vault.list(source.session)}
             kind = infos[source.version].kind
-            if source.session == now.id:
+            if source.session == now.id and infos[source.version].has_profile:
                 beside = source.version
         # An overlay goes over the profile, which has the cookies of before.
         document = replace(change(before), overlay=before.overlay or beside is not None)

@@ -97,16 +97,18 @@ class Registry(Roll):
         return session
 
     async def created_as(self, number: SessionId, spec: SessionSpec, context: ContextDocument | None = None) -> Session:
-        """The same under an id that the caller chose. Raises ID_IN_USE (409) before anything is kept."""
-        taken = GatewayError(Code.ID_IN_USE, f"there is a session {number}, running or remembered: choose another id")
+        """The same under an id that the caller chose. Raises ID_IN_USE (409) before anything is kept under it.
+
+        Profiles have such ids too; and of a session that was erased in an accident something may have stayed.
+        """
+        taken = GatewayError(Code.ID_IN_USE, f"the id {number} is taken, by something that runs or is remembered")
         if number in self._chosen:
             raise taken
         self._chosen.add(number)
         try:
-            if await self._store.get(number) is not None:
+            there = await self._store.get(number), await self._store.profiles.get(number)
+            if any(there) or await self.means.vault.list(number):
                 raise taken
-            # Of a session that was erased in an accident something may have stayed, which is not the caller's.
-            await self.means.vault.erase(number)
             await self.means.files.erase(number)
             return await self.created(spec, context, number)
         finally:

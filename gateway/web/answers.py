@@ -271,10 +271,15 @@ class Load(Answer):
 
 
 class Pressure(Load):
-    """`reason` is empty, `full`, `memory` or `draining`; `warm` and `tenants` are for role admin."""
+    """`reason` is empty, `full`, `memory` or `draining`; what is of all tenants or the machine is for role admin."""
 
     is_available: Annotated[bool, Field(description="Whether a session can be had at once.")]
     reason: Literal["", "full", "memory", "draining"]
+    message: str
+    date: Annotated[int, Field(ge=0, description="ms since the epoch")]
+    cpu: Annotated[int | None, Field(ge=0, le=100, description="percent")]
+    memory: Annotated[int | None, Field(ge=0, le=100, description="percent")]
+    recently_rejected: Annotated[int, Field(ge=0, description="with 429, in the last five minutes")] = 0
     warm: Count = 0
     tenants: dict[str, Load] = {}
 

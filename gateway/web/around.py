@@ -27,7 +27,12 @@ STANDARD = (
 )
 REFUSED = refused(404, 409, 410, 426, 502)
 WHAT = Parameter("what", "Of what kind the target is.", {"enum": ["page", "browser"]}, where="path")
-TARGET = Parameter("target", "The target's id, as `/json/list` has it, or the browser's.", where="path")
+TARGET = Parameter(
+    "target",
+    "The target's id, as `/json/list` has it, or the browser's.",
+    {"type": "string", "pattern": "^[A-Za-z0-9-]+$"},
+    where="path",
+)
 ACTION = Parameter("action", "What is to be done with the page.", {"enum": ["activate", "close"]}, where="path")
 NEW = "The whole query, but for a credential, is the URL of the new tab, as with Chromium."
 OVER_ALL = "Over all running sessions that the credential may see."

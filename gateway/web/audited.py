@@ -68,6 +68,13 @@ ACTIONS = {
     ("POST", "/identities"): "identity.create",
     ("PUT", "/identities/{name}"): "identity.replace",
     ("DELETE", "/identities/{name}"): "identity.delete",
+    ("POST", "/v1/sessions/{id}/computer"): "session.act",
+    ("POST", "/v1/scrape"): "page.scrape",
+    ("POST", "/v1/screenshot"): "page.screenshot",
+    ("POST", "/v1/pdf"): "page.pdf",
+    ("POST", "/v1/profiles"): "profile.create",
+    ("PATCH", "/v1/profiles/{id}"): "profile.change",
+    ("DELETE", "/v1/profiles/{id}"): "profile.erase",
     ("POST", "/v1/fetch"): "page.fetch",
     ("POST", "/v1/interact"): "page.interact",
     ("POST", "/v1/jobs"): "job.create",
@@ -188,6 +195,8 @@ def _who(request: web.Request, door: Door) -> _Who:
 
 def _named(request: web.Request) -> str | None:
     """The session that the request names."""
+    if request.path.startswith("/v1/profiles"):
+        return None  # an id there is a profile's
     text = request.match_info.get("key") or request.match_info.get("id") or request.query.get("sessionId", "")
     number = text.partition(".")[0].lower()
     return number if is_session_id(number) else None

@@ -186,7 +186,8 @@ class Browserless:
         options = visit.options()
         if visit.viewport is None and (spec.identity is None or spec.identity.viewport is None):
             options |= {"viewport": {"width": Viewport().width, "height": Viewport().height}, "no_viewport": None}
-        limit = _timeout(request)
+        # What `launch` or the query says of time is for the work, not for the browser, which others share.
+        limit = round(spec.ttl * 1000) if spec.ttl < limits.ttl_max else _timeout(request)
         async with (
             self._pages.context(wanted, **options) as context,
             _within(limit),

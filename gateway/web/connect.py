@@ -224,7 +224,9 @@ def standard_spec(request: web.Request, tenant: str, limits: Limits, *, admin: b
     )
     if body.accept_insecure_certs or body.ignore_https_errors:
         launch = replace(launch, args=(*launch.args, "--ignore-certificate-errors"))
-    timeout = query.get("timeout")
+    if body.slow_mo:
+        raise GatewayError(Code.UNSUPPORTED, "launch.slowMo: the client that connects can wait between its commands")
+    timeout = query.get("timeout") or (None if body.timeout is None else str(body.timeout))
     if timeout is not None and (not timeout.isdigit() or int(timeout) == 0):
         raise GatewayError(Code.BAD_REQUEST, "timeout: a whole number of ms, at least 1, is wanted")
     tracking = query.get("trackingId")

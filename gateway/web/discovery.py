@@ -142,6 +142,8 @@ class Discovery:
         """
         session = await self._session(request)
         key, path = request.match_info["key"], request.match_info["path"]
+        if path.startswith(("page/", "browser/")):  # no id of a target, else it were a websocket's path
+            raise GatewayError(Code.TARGET_NOT_FOUND, f"there is no such target: {path[:80]!r}")
         links = self._links(request)
         has_target = "ws" in request.query or "wss" in request.query
         if path.endswith(".html") and ("." not in key or not has_target):

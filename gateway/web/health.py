@@ -1,5 +1,7 @@
 """Whether the gateway lives, is ready, and how much it has to do."""
 
+import os
+import time
 from collections import Counter
 from typing import Any
 
@@ -17,6 +19,13 @@ from gateway.session.registry import Registry
 from gateway.tenancy.access import Role
 from gateway.web.door import PRINCIPAL
 from gateway.web.tally import Tally
+
+OBSTACLES = {
+    "": "",
+    "full": "all browsers that may run do",
+    "memory": "the machine is short of memory",
+    "draining": "the gateway is stopping",
+}
 
 
 class Health:
@@ -56,10 +65,16 @@ class Health:
         principal = request[PRINCIPAL]
         principal.require_tenant()
         slots, why = self._registry.means.slots, self._obstacle(principal.tenant)
+        # The machine's load would tell a tenant of the others.
+        said = {
+            "reason": why,
+            "message": OBSTACLES[why],
+            "date": round(time.time() * 1000),
+            "cpu": None,
+            "memory": None,
+        }
         if principal.role is not Role.ADMIN:
-            return web.json_response(
-                {"pressure": {"isAvailable": not why, **await self._of(principal.tenant), "reason": why}}
-            )
+            return web.json_response({"pressure": {"isAvailable": not why, **await self._of(principal.tenant), **said}})
         own = slots.share(principal.tenant)
         shown = {
             "isAvailable": not why,
@@ -70,7 +85,9 @@ class Health:
             "warm": len(self._registry.means.pool.warm.ready),
             "positions": own.positions,
             "tenants": {tenant: await self._of(tenant) for tenant in slots.tenants()},
-            "reason": why,
+            **said,
+            **_machine(),
+            "recentlyRejected": self._tally.recently_rejected,
         }
         return web.json_response({"pressure": shown})
 
@@ -143,7 +160,16 @@ class Health:
             GaugeMetricFamily("gateway_browsers_used", "Slots for browsers in use", slots.used),
             GaugeMetricFamily("gateway_browsers_limit", "Slots for browsers", slots.limit),
             GaugeMetricFamily("gateway_creates_queued", "Creates that wait for a slot", slots.waiting),
+            GaugeMetricFamily("gateway_pages_running", "Page requests that have a context", self._pages.running),
+            GaugeMetricFamily("gateway_pages_queued", "Page requests that wait for their turn", self._pages.waiting()),
             GaugeMetricFamily(
                 "gateway_draining", "1 while the gateway takes no new sessions", int(self._registry.draining)
             ),
         ]
+
+
+def _machine() -> dict[str, int]:
+    """How much is used in percent: of processors, by the load of the last minute, and of the memory that we may use."""
+    found = memory()
+    cpu = 100 * os.getloadavg()[0] / len(os.sched_getaffinity(0))
+    return {"cpu": min(100, round(cpu)), "memory": round(100 * (1 - found.available / found.limit))}

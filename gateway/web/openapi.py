@@ -113,8 +113,9 @@ def replies_of(operation: Operation) -> dict[int, Reply]:
     """All that it answers, with the refusals that go without saying."""
     path = operation.name.partition(" ")[2]
     usual = [400, 403, 503] if RIGHTS.get(operation.name) is Right.ANYONE else [400, 401, 403, 429, 503]
-    usual += [404] if "{" in path else []
-    usual += [408, 413] if operation.body is not None or operation.upload else []
+    takes = operation.body is not None or bool(operation.upload)
+    usual += [404] if "{" in path or takes else []  # a body can name what is not there, too
+    usual += [408, 413] if takes else []
     return dict(sorted({**refused(*usual), **operation.replies}.items()))
 
 

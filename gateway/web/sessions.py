@@ -19,6 +19,7 @@ from gateway.snapshot.vault import SnapshotInfo
 from gateway.store.base import Query
 from gateway.tenancy.access import Access, Principal, Role
 from gateway.web import network
+from gateway.web.browserless_session import native
 from gateway.web.door import PRINCIPAL
 from gateway.web.links import Links, links_of
 from gateway.web.shapes import (
@@ -57,7 +58,7 @@ class Sessions:
         principal = request[PRINCIPAL]
         principal.require_tenant()
         check_query(request, frozenset())
-        body = read(SessionBody, await json_body(request), "body")
+        body = read(SessionBody, native(await json_body(request)), "body")
         stored = await self._identities(principal.tenant, body.identity) if isinstance(body.identity, str) else None
         spec = session_spec(
             body, principal.tenant, self._limits_of(principal.tenant), stored, admin=principal.role is Role.ADMIN

@@ -130,6 +130,9 @@ class LaunchBody(Shape):
     timezone: Timezone | None = None
     accept_insecure_certs: bool = False
     ignore_https_errors: Annotated[bool, Field(alias="ignoreHTTPSErrors")] = False
+    timeout: Milliseconds | None = None
+    slow_mo: Annotated[float, Field(ge=0)] = 0
+    ignore_default_args: bool | list[Text] = False  # Puppeteer's, which are not set here
 
 
 class RestoreFrom(Shape):

@@ -49,7 +49,7 @@ _SESSIONS = (
     Operation(
         "POST /v1/sessions",
         "Make a session, which lives until its timeout whoever comes and goes",
-        {201: Reply("The new session.", Session), **refused(409, 422)},
+        {201: Reply("The new session.", Session), **refused(404, 409, 422)},
         body=CreateBody,
         optional=True,
         parameters=(

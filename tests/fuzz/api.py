@@ -16,21 +16,17 @@ from tests.journeys.running import Gateway, start
 
 COMMAND = Path(sys.executable).with_name("schemathesis")
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-# What it makes shall not live long, nor hold a place for long: a valid create is a browser.
-SETTINGS = {
-    "max_sessions": "2",
-    "queue_length": "1",
-    "queue_timeout": "1s",
-    "process_keep_alive": "1s",
-    "ttl_max": "30s",
-    "adopt_timeout": "0",
-    "log_level": "warning",
-}
+SETTINGS = {"adopt_timeout": "0", "log_level": "warning"}
+# The session that there is has the only place, so that no valid create costs a browser, nor anybody's time.
+FULL = {**SETTINGS, "max_sessions": "1", "queue_length": "0"}
+# What is made shall not hold its place for long.
+BUSY = {**SETTINGS, "max_sessions": "3", "queue_length": "2", "queue_timeout": "2s", "process_keep_alive": "1s"}
 # These end the session that all the others are asked of.
-ENDING = r"^(DELETE /session/\{key\}|PATCH /session/\{key\}|POST /v1/sessions/\{id\}/release|POST /v1/sessions/release"
-ENDING += r"|(GET|POST) /kill/.*|DELETE /v1/sessions/\{id\})$"
-# A page may be told to wait for a minute, and an example's page is on the internet.
-SLOW = r"^POST /v1/sessions/\{id\}/computer$"
+ENDING = (
+    r"^((DELETE|PATCH) /session/\{key\}|POST /v1/sessions/(\{id\}/)?release|(GET|POST) /kill/.*"
+    r"|DELETE /v1/sessions/\{id\}"
+    r"|POST /v1/sessions/\{id\}/computer)$"  # it may be told to wait, a minute long
+)
 CONFIG = """
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "3xx", "4xx", 502, 503, 504]
@@ -65,7 +61,7 @@ def main() -> None:
     options += ["--phases", "examples,coverage,fuzzing,stateful", "--request-timeout", "90"]
     with TemporaryDirectory(prefix="fuzz-api-") as place:
         os.chmod(place, 0o711)  # as root each browser has a user of its own, who must pass it
-        gateway = start(Path(place), Path(place), {**SETTINGS, "ttl_max": "1h"})
+        gateway = start(Path(place), Path(place), BUSY)
         try:
             print(run(gateway, Path(place), options), flush=True)
             session = asyncio.run(gateway.create(ttl=3_600_000, processKeepAlive=3_600_000))["id"]

@@ -18,7 +18,8 @@ document.title = "";
 document.getElementById("name").addEventListener("keydown", event => { document.title += event.key });
 </script>"""
 STATE = """() => [document.getElementById("name").value, document.getElementById("pick").value,
-document.getElementById("go").textContent, document.getElementById("box").scrollTop, scrollX, scrollY, document.title]"""
+document.getElementById("go").textContent, document.getElementById("box").scrollTop,
+scrollX, scrollY, document.title]"""
 
 
 async def test_each_of_them() -> None:
@@ -63,31 +64,32 @@ async def test_going_elsewhere(site: Site) -> None:
         assert page.url == f"{site.url}/page/2"
 
 
+SHORT, LONG = 0.3, 20.0  # seconds, for what never comes, and for what fails by itself
 FAILING = [
-    (Action(Verb.CLICK, selector="#none"), "nothing matches '#none' after 1000 ms"),
-    (Action(Verb.CLICK, selector="#hidden"), "the element is there, but not one"),
-    (Action(Verb.TYPE, selector="#late", value="secret"), "the element is there, but not one"),
-    (Action(Verb.TYPE, selector="#far", value="secret"), "not an <input>"),
-    (Action(Verb.SELECT, selector="#pick", value="secret"), "it has no such option"),
-    (Action(Verb.PRESS, key="Frob"), "there is no key 'Frob'"),
-    (Action(Verb.WAIT_FOR, selector="###"), "'###'"),
-    (Action(Verb.GOTO, url="http://127.0.0.1:1/"), "ERR_UNSAFE_PORT"),
+    (Action(Verb.CLICK, selector="#none"), "nothing matches '#none' after 300 ms", SHORT),
+    (Action(Verb.CLICK, selector="#hidden"), "the element is there, but not one", SHORT),
+    (Action(Verb.TYPE, selector="#late", value="secret"), "the element is there, but not one", SHORT),
+    (Action(Verb.SELECT, selector="#pick", value="secret"), "it has no such option", SHORT),
+    (Action(Verb.TYPE, selector="#far", value="secret"), "not an <input>", LONG),
+    (Action(Verb.PRESS, key="Frob"), "there is no key 'Frob'", LONG),
+    (Action(Verb.WAIT_FOR, selector="###"), "selector: Unexpected", LONG),
+    (Action(Verb.GOTO, url="http://127.0.0.1:1/"), "ERR_UNSAFE_PORT", LONG),
 ]
 
 
 async def test_the_first_that_fails_is_named() -> None:
     async with fresh() as context:
         page = await context.new_page()
-        for action, reason in FAILING:
-            await page.set_content(PAGE)
-            actions = [Action(Verb.TYPE, selector="#name", value="secret"), action, Action(Verb.CLICK, selector="#go")]
+        await page.set_content(PAGE)
+        for action, reason, timeout in FAILING:
+            actions = [Action(Verb.WAIT_MS), action, Action(Verb.CLICK, selector="#go")]
             with pytest.raises(GatewayError) as failed:
-                await perform(page, actions, 1.0)
+                await perform(page, actions, timeout)
             error = failed.value
             assert error.code is Code.ACTION_FAILED
             assert reason in error.details["reason"]
             assert error.details["action"] == 1
-            assert error.details["done"] == [{"action": 0, "type": "type"}]
+            assert error.details["done"] == [{"action": 0, "type": "wait_ms"}]
             assert error.message == f"action 1 ({action.verb}) failed: {error.details['reason']}"
             assert "secret" not in error.message
             assert "secret" not in repr(actions)

@@ -135,8 +135,8 @@ async def test_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         )
         monkeypatch.setattr(plain, "MOST", 1000)
         assert len((await fetcher.fetch(f"{url}/sized?bytes=1000", usual, Jar(), 10)).html) == 1000
-        for query in ("bytes=1001", "bytes=50000000&packed"):
-            assert (await refused(fetcher, f"{url}/sized?{query}", usual))[0] is Code.PAGE_UNREADABLE
+        for size in ("bytes=1001", "bytes=50000000&packed"):
+            assert (await refused(fetcher, f"{url}/sized?{size}", usual))[0] is Code.PAGE_UNREADABLE
 
 
 async def test_nothing_gets_round_the_guard(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ import signal
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Dialog
 
 from gateway.errors import Code, GatewayError
 from gateway.pages import service
 from gateway.pages.service import Pages, open_pages
 from gateway.pages.shared import Wanted
+from gateway.pages.visit import Visit, visited
 from gateway.session.life import Attached, Detached, Role
 from gateway.session.session import Session
 from tests.inside import ADMIN, Inside, inside, until
@@ -93,18 +95,18 @@ async def test_service_browsers(tmp_path: Path, site: Site, monkeypatch: pytest.
     assert refused.value.code is Code.DRAINING
 
 
-async def test_an_unused_browser_goes(tmp_path: Path) -> None:
-    async with inside(tmp_path, max_sessions="1") as gateway:
-        async with open_pages(gateway.registry, tmp_path / "d", ttl=600, idle=0.01) as pages:
-            async with pages.context(US):
-                pass
-            await until(lambda: not gateway.registry.count)
-        async with open_pages(gateway.registry, tmp_path / "e", ttl=600, idle=3600) as pages:
-            async with pages.context(US):
-                pass
-            assert gateway.registry.count == 1
-            async with pages.context(THEM):  # as soon as it is in somebody's way
-                assert list(sessions(gateway)) == ["them"]
+async def test_an_unused_browser_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (
+        inside(tmp_path, max_sessions="1") as gateway,
+        open_pages(gateway.registry, tmp_path / "d", ttl=600, idle=3600) as pages,
+    ):
+        async with pages.context(US):
+            pass
+        assert gateway.registry.count == 1
+        monkeypatch.setattr(pages, "_idle", 0.01)
+        async with pages.context(THEM):  # as soon as it is in somebody's way
+            assert list(sessions(gateway)) == ["them"]
+        await until(lambda: not gateway.registry.count)  # or was there long enough
 
 
 async def test_within_a_session(tmp_path: Path, site: Site) -> None:
@@ -126,7 +128,22 @@ async def test_within_a_session(tmp_path: Path, site: Site) -> None:
             assert refused.value.code is Code.DRIVER_CONNECTED
             # Beside a driver; what it downloads goes where the session has it.
             async with pages.within(session, drive=False) as beside:
-                assert await beside.contexts[0].pages[0].evaluate("window.kept") == 1
+                own = beside.contexts[0]
+                assert await own.pages[0].evaluate("window.kept") == 1
+                # Its dialogs are the driver's; those of a page beside it, and what that opens, go with it.
+                both = asyncio.Event()
+                own.on("dialog", lambda _: both.set())
+
+                async def accept(dialog: Dialog) -> None:
+                    await both.wait()
+                    await dialog.accept()
+
+                page.on("dialog", accept)
+                assert await page.evaluate("confirm('?')") is True
+                asks = "<script>open('about:blank'); document.title = confirm('?')</script>"
+                async with visited(own, Visit(html=asks), borrowed=True) as there:
+                    assert await there.page.title() == "false"
+                assert len(own.pages) == 1
             await page.evaluate(
                 """() => {
                     const link = document.createElement('a');

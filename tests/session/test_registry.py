@@ -151,5 +151,10 @@ async def test_an_id_of_the_callers_own(tmp_path: Path) -> None:
         assert await refusal(registry.created_as(number, API, given)) is Code.ID_IN_USE, "it is remembered"
         assert await registry.means.vault.list(number) == kept, "nothing was saved under it"
         await registry.forget(number)
+        ended = (await registry.created(API)).record
+        await registry.stop(ADMIN, ended.id, force=False, purge=False)
+        await registry._store.delete(ended.id)
+        assert await refusal(registry.created_as(ended.id, API)) is Code.ID_IN_USE, "what it saved is still there"
+        await registry.means.vault.erase(ended.id)
         await registry.created_as(number, API)
         assert (await registry.find(ADMIN, number)).snapshot is None

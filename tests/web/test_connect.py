@@ -68,6 +68,9 @@ def test_what_the_query_asks_for() -> None:
     assert spec("headless=shell").launch.mode is Mode.SHELL
     assert spec('launch={"headless":"shell"}').launch.mode is Mode.SHELL
     assert spec('launch={"headless":"shell"}&headless=true').launch.mode is Mode.HEADLESS
+    puppeteer = spec('launch={"timeout":5000,"slowMo":0,"ignoreDefaultArgs":true,"ignoreHTTPSErrors":true}')
+    assert (puppeteer.ttl, puppeteer.launch.args) == (5, ("--ignore-certificate-errors",))
+    assert spec('launch={"timeout":5000}&timeout=7000').ttl == 7
     assert spec("--window-size=800,600&--mute-audio").launch.args == ("--window-size=800,600", "--mute-audio")
     assert spec("timeout=5000").ttl == 5
     assert spec("").ttl == LIMITS.ttl_max
@@ -90,6 +93,7 @@ def test_who_the_browser_says_it_is() -> None:
         ("launch=!!!", Code.BAD_REQUEST, "launch"),
         ("launch=[]", Code.BAD_REQUEST, "launch"),
         ('launch={"colour":1}', Code.UNKNOWN_FIELD, "colour"),
+        ('launch={"slowMo":5}', Code.UNSUPPORTED, "slowMo"),
         ("--no-sandbox", Code.FLAG_REFUSED, "no-sandbox"),
         ('launch={"args":["--remote-debugging-port=1"]}', Code.FLAG_REFUSED, "remote-debugging-port"),
         ("--user-data-dir=/etc", Code.FLAG_REFUSED, "user-data-dir"),

@@ -67,7 +67,11 @@ async def test_tabs_are_opened_activated_and_closed(tmp_path: Path) -> None:
                 assert (answer.status, await answer.text()) == (200, "Target activated")
         async with gateway.http.get(f"/json/close/{made['id']}") as answer:
             assert (answer.status, await answer.text()) == (200, "Target is closing")
-        for path in ("/json/close/NOBODY", f"/session/{number}/json/close/NOBODY"):
+        for path in (
+            "/json/close/NOBODY",
+            f"/session/{number}/json/close/NOBODY",
+            f"/session/{number}/devtools/page/no_id_of_a_target",
+        ):
             status, body = await gateway.call("GET", path)
             assert (status, body["error"]["code"]) == (404, "target_not_found")
         await gateway.registry.created(API)

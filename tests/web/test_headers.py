@@ -25,6 +25,7 @@ FILLED = {
     "action": "close",
     "path": "inspector.html",
     "engine": "chrome",
+    "id": SESSION,
 }
 
 

@@ -1,5 +1,6 @@
 """Whether it lives, is ready, and how much it has to do."""
 
+import time
 from pathlib import Path
 
 import aiohttp
@@ -36,7 +37,13 @@ async def test_health(tmp_path: Path) -> None:
                 "default": {"running": 1, "queued": 0, "positions": [], "maxConcurrent": 1, "maxQueued": 0},
             },
             "reason": "full",
+            "message": "all browsers that may run do",
+            "recentlyRejected": 0,
         }
+        moving = {name: body["pressure"].pop(name) for name in ("date", "cpu", "memory")}
+        assert abs(moving["date"] / 1000 - time.time()) < 60
+        assert 0 <= moving["cpu"] <= 100
+        assert 0 < moving["memory"] < 100
         assert body["pressure"] == expected
         async with gateway.http.get("/active") as answer:
             assert answer.status == 429

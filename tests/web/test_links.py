@@ -45,13 +45,13 @@ def token(url: str) -> str:
 
 
 def test_none_has_the_tenants_token(links: Links) -> None:
-    assert len(set(every(links))) == 9
+    assert len(set(every(links))) == 10
     assert not any("the-token" in url for url in every(links))
 
 
 def test_scheme_and_address_are_the_base_ones(links: Links) -> None:
     http, ws = links.base, links.base.replace("http", "ws", 1)
-    for url, start in zip(every(links), [ws, http, ws, ws, ws, http, ws, http, http], strict=True):
+    for url, start in zip(every(links), [ws, http, ws, ws, ws, ws, http, ws, http, http], strict=True):
         assert url.startswith(f"{start}/"), url
 
 

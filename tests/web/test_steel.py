@@ -10,7 +10,7 @@ from playwright.async_api import async_playwright
 from steel import APIStatusError, APITimeoutError, AsyncSteel, ConflictError, NotFoundError, UnprocessableEntityError
 from steel.types import SessionContext
 
-from tests.journeys.driving import run_lines, run_script, wire
+from tests.journeys.driving import run_lines, run_script
 from tests.journeys.practice import practising
 from tests.journeys.running import Gateway, eventually_asked
 from tests.site.app import Site
@@ -62,8 +62,11 @@ async def test_the_sdk_for_node(gateway: Gateway, site: Site) -> None:
     assert said["ended"] == "released"
 
 
-async def test_contexts_in_every_way_that_the_sdk_sends_them(gateway: Gateway, steel: AsyncSteel, site: Site) -> None:
-    first = await steel.sessions.create()
+async def test_contexts_in_every_way_that_the_sdk_sends_them_and_lists_that_end(
+    gateway: Gateway, steel: AsyncSteel, site: Site
+) -> None:
+    project = uuid.uuid4().hex
+    first = await steel.sessions.create(project_id=project)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.connect_over_cdp(first.websocket_url)
         page = browser.contexts[0].pages[0]
@@ -80,7 +83,12 @@ async def test_contexts_in_every_way_that_the_sdk_sends_them(gateway: Gateway, s
             }"""
         )
         await browser.close()
-    context = await steel.sessions.context(first.id)
+
+    async def stored() -> SessionContext | None:
+        found = await steel.sessions.context(first.id)
+        return found if found.indexed_db else None  # Chromium tells of a change in a database a moment later
+
+    context = await eventually_asked("the database is in the context", stored)
     assert isinstance(context, SessionContext)
     assert context.local_storage == {site.url: {"theme": "dark"}}
     assert context.session_storage == {site.url: {"draft": "letter"}}
@@ -89,7 +97,9 @@ async def test_contexts_in_every_way_that_the_sdk_sends_them(gateway: Gateway, s
     await steel.sessions.release(first.id)
 
     ways: dict[str, Any] = {"model": context, "model_dump": context.model_dump(), "to_dict": context.to_dict()}
-    made = await asyncio.gather(*(steel.sessions.create(session_context=way) for way in ways.values()))
+    made = await asyncio.gather(
+        *(steel.sessions.create(session_context=way, project_id=project) for way in ways.values())
+    )
     async with async_playwright() as playwright:
         for way, session in zip(ways, made, strict=True):
             browser = await playwright.chromium.connect_over_cdp(session.websocket_url)
@@ -106,6 +116,8 @@ async def test_contexts_in_every_way_that_the_sdk_sends_them(gateway: Gateway, s
             assert back.session_storage == context.session_storage, way
             assert [one.name for one in back.cookies or ()] == ["seen"], way
             assert back.indexed_db == context.indexed_db, way
+    newest = [one.id for one in sorted(made, key=lambda one: one.created_at, reverse=True)]
+    await lists(gateway, steel, project, [*newest, first.id])
     released = await steel.sessions.release_all()
     assert released.success
     assert released.message == "3 sessions are released"
@@ -114,18 +126,15 @@ async def test_contexts_in_every_way_that_the_sdk_sends_them(gateway: Gateway, s
     assert (await steel.sessions.context(made[0].id)).local_storage == context.local_storage
 
 
-async def test_lists_end_by_themselves(gateway: Gateway, steel: AsyncSteel) -> None:
-    project = uuid.uuid4().hex
-    made = [await steel.sessions.create(project_id=project) for _ in range(3)]
-    ids = [session.id for session in reversed(made)]
-    await steel.sessions.release(made[0].id)
+async def lists(gateway: Gateway, steel: AsyncSteel, project: str, ids: list[str]) -> None:
+    """Of `ids`, the newest first, the last one is released."""
     for limit in (1, 2, 3, 100):
         assert [one.id async for one in steel.sessions.list(project_id=project, limit=limit)] == ids
     live = [one async for one in steel.sessions.list(project_id=project, status="live", limit=1)]
-    assert [one.id for one in live] == ids[:2]
+    assert [one.id for one in live] == ids[:-1]
     assert {one.project_id for one in live} == {project}
     over = [one async for one in steel.sessions.list(project_id=project, status="released")]
-    assert [(one.id, one.release_reason) for one in over] == [(ids[2], "user_requested")]
+    assert [(one.id, one.release_reason) for one in over] == [(ids[-1], "user_requested")]
     assert [one async for one in steel.sessions.list(project_id=project, status="failed")] == []
     page = (await gateway.request("GET", f"/v1/sessions?limit=2&projectId={project}")).ok()
     assert page["nextCursor"] == page["sessions"][-1]["id"]
@@ -178,20 +187,17 @@ async def test_a_session_by_the_sdk_for_python(gateway: Gateway, steel: AsyncSte
 
 async def test_both_timeouts_end_a_session(gateway: Gateway, steel: AsyncSteel) -> None:
     hard, idle = await asyncio.gather(
-        steel.sessions.create(api_timeout=2500, inactivity_timeout=60_000),
-        steel.sessions.create(api_timeout=60_000, inactivity_timeout=1500),
+        steel.sessions.create(api_timeout=2000, inactivity_timeout=60_000),
+        steel.sessions.create(api_timeout=60_000, inactivity_timeout=1000),
     )
-    assert (idle.timeout, idle.inactivity_timeout) == (60_000, 1500)
-    async with wire(hard.websocket_url) as busy, wire(idle.websocket_url) as still:
-        (code, _), (idled, words) = await asyncio.gather(busy.closed(), still.closed())
-    assert code == idled == 4001
-    assert "inactivity" in words
+    assert (hard.timeout, hard.inactivity_timeout) == (2000, 60_000)
+    assert (idle.timeout, idle.inactivity_timeout) == (60_000, 1000)
 
     async def ended() -> list[str | None]:
         both = [await steel.sessions.retrieve(one.id) for one in (hard, idle)]
         return [one.release_reason for one in both] if all(one.status == "released" for one in both) else []
 
-    assert await eventually_asked("both are released", ended) == ["timeout", "inactivity_timeout"]
+    assert await eventually_asked("both are released", ended, timeout=30) == ["timeout", "inactivity_timeout"]
 
 
 async def test_one_session_through_all_doors(gateway: Gateway, steel: AsyncSteel) -> None:
@@ -215,14 +221,17 @@ async def test_one_session_through_all_doors(gateway: Gateway, steel: AsyncSteel
 
 
 async def test_bandwidth_is_saved(gateway: Gateway, steel: AsyncSteel) -> None:
+    wanted: list[tuple[Any, set[str]]] = [
+        (True, {"/script.js"}),
+        ({"block_images": True, "block_url_patterns": ["/script"]}, {"/style.css"}),
+    ]
     async with practising() as practice, async_playwright() as playwright:
-        wanted: list[Any] = [True, {"block_images": True}, {"block_url_patterns": ["/script"]}, False]
-        for asked, loaded in zip(wanted, (1, 2, 2, 3), strict=True):
+        for asked, loaded in wanted:
             session = await steel.sessions.create(optimize_bandwidth=asked)
             browser = await playwright.chromium.connect_over_cdp(session.websocket_url)
             practice.asked.clear()
             await browser.contexts[0].pages[0].goto(f"{practice.url}/heavy")
-            assert len(practice.asked) == loaded, (asked, practice.asked)
+            assert set(practice.asked) == loaded, asked
             await browser.close()
             await steel.sessions.release(session.id)
             assert (await steel.sessions.retrieve(session.id)).proxy_bytes_used > 100

@@ -38,12 +38,12 @@ def test_paths(path: str, found: tuple[Kind | None, str]) -> None:
 
 def form(**fields: str | bytes) -> aiohttp.FormData:
     """In the order that is given; bytes are a file."""
-    data = aiohttp.FormData()
+    data = aiohttp.FormData(default_to_multipart=True)
     for name, value in fields.items():
         if isinstance(value, bytes):
             data.add_field(name.partition("_")[0], value, filename="theirs.txt")
         else:
-            data.add_field(name, value, content_type="multipart/form-data" if name == "file" else None)
+            data.add_field(name, value)
     return data
 
 
@@ -86,7 +86,7 @@ async def uploads(gateway: Inside, at: str) -> None:
 
 async def refusals(gateway: Inside, at: str) -> None:
     before = await listed(gateway, at)
-    for fields, status, named in (
+    for fields, status, words in (
         ({"file": "https://example.com/a.csv"}, 422, "file"),
         ({"path": "a"}, 400, "no file"),
         ({"file": b"1", "file_2": b"2"}, 400, "one file"),
@@ -96,9 +96,9 @@ async def refusals(gateway: Inside, at: str) -> None:
         ({"file": b"1", "path": "x" * 3000}, 400, "path"),
         ({"file": b"x" * 3000}, 413, "files_max"),
     ):
-        answered, body = await gateway.call("POST", at, data=form(**fields))  # type: ignore[arg-type]
+        answered, body = await gateway.call("POST", at, data=form(**fields))
         assert answered == status, body
-        assert named in body["message"]
+        assert words in body["message"]
     status, body = await gateway.call("POST", at, data=b"bytes")
     assert (status, "multipart" in body["message"]) == (400, True)
     for path in (f"/v1/sessions/{new_session_id()}/files", "/v1/sessions/nobody/files"):
