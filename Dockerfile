@@ -25,7 +25,7 @@ RUN pip wheel --no-cache-dir --wheel-dir /wheels .
 FROM python:3.12-slim-bookworm
 
 # Both browsers, so that `headless: "shell"` works; fonts for the world's scripts, or pages show boxes; tini
-# as process 1, which passes signals on and reaps whatever is orphaned.
+# as process 1, which passes signals on and reaps whatever is orphaned; uBlock Origin for its filter lists alone.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
         chromium \
@@ -35,6 +35,7 @@ RUN apt-get update \
         fonts-noto-color-emoji \
         fonts-noto-core \
         tini \
+        webext-ublock-origin-chromium \
     && rm -rf /var/lib/apt/lists/*
 
 # From the wheels alone: the image has no compiler and no sources.

@@ -9,6 +9,7 @@ from pathlib import Path
 from browser_pool.binary import Binaries
 
 FONTS = ("fonts-liberation", "fonts-noto-color-emoji")
+FILTERS = "webext-ublock-origin-chromium"  # has the lists that blockAds filters by
 
 
 def install() -> int:
@@ -40,7 +41,7 @@ def _ways() -> list[tuple[str, list[list[str]], list[list[str]]]]:
     if shutil.which("apt-get") and _distribution() != "ubuntu" and (rights := _rights()) is not None:
         get = [*rights, "apt-get", "install", "-y", "-qq", "--no-install-recommends"]
         commands = [[*rights, "apt-get", "update", "-qq"], [*get, "chromium", *FONTS]]
-        ways.append(("apt-get", commands, [[*get, "chromium-headless-shell"]]))
+        ways.append(("apt-get", commands, [[*get, "chromium-headless-shell"], [*get, FILTERS]]))
     playwright = [sys.executable, "-m", "playwright", "install", "chromium"]
     if os.geteuid() == 0:
         playwright.insert(4, "--with-deps")

@@ -4,6 +4,7 @@ A field has the value of the first element that its selector matches, null where
 every match, in the page's order. Blocking: use a thread.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +28,11 @@ KEPT = frozenset({"pre", "textarea"})  # their white space is their own
 EMPTY = b"<html></html>"
 
 
+# One element, by its name, id, classes and attributes: found in the time that it takes to go through a page once. What
+# goes from one element to others can take as long as a caller likes.
+_PLAIN = re.compile(r"""[\w-]*(?:[.#][\w-]+|\[[\w-]+(?:[~|^$*]?=(?:"[^"\\]*"|'[^'\\]*'|[\w-]+))?\])*""")
+
+
 class Kind(StrEnum):
     """What is taken of an element: its text, the HTML in it, or an attribute."""
 
@@ -44,6 +50,11 @@ class Field:
     attribute: str | None = None
     all: bool = False
 
+    @property
+    def quick(self) -> bool:
+        """Its selector is one that costs little on any page."""
+        return _PLAIN.fullmatch(self.selector.strip()) is not None
+
 
 def parsed(html: str) -> Any:
     """The document's root element, whatever the HTML is like. Nesting is followed as far as browsers do, and more."""
@@ -60,6 +71,8 @@ def selector(text: str) -> CSSSelector:
     """A selector; raises BAD_REQUEST for what is none."""
     try:
         return CSSSelector(text, translator="html")
+    except RecursionError:
+        raise GatewayError(Code.BAD_REQUEST, f"selector: {text[:200]!r}: it is nested too deep") from None
     except (SelectorError, lxml.etree.XPathError) as error:
         raise GatewayError(Code.BAD_REQUEST, f"selector: {text[:200]!r}: {error}") from None
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Request, Response
 
 from browser_pool.spec import LaunchSpec
@@ -198,8 +199,11 @@ class _Course:
 
     def _response(self, response: Response) -> None:
         request: Request = response.request
-        if self._page is None or not request.is_navigation_request() or response.frame != self._page.main_frame:
-            return
+        try:
+            if self._page is None or not request.is_navigation_request() or response.frame != self._page.main_frame:
+                return
+        except PlaywrightError:
+            return  # the frame that asked for it is gone
         self._rule = response.headers.get(RULE.lower())
         self._status = response.status
         chain: list[str] = []

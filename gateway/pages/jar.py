@@ -73,7 +73,12 @@ class _Answer:
 
 class _Browserlike(DefaultCookiePolicy):
     def __init__(self) -> None:
-        super().__init__(rfc2965=False, netscape=True, strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain)
+        super().__init__(
+            rfc2965=False,
+            netscape=True,
+            strict_domain=True,  # no cookies for all of .co.uk
+            strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain,
+        )
 
     def set_ok(self, cookie: HttpCookie, request: urllib.request.Request) -> bool:
         if not super().set_ok(cookie, request):

@@ -25,6 +25,7 @@ from gateway.store.jobs import Job, JobStatus, JobStore
 KEPT = 86400.0  # seconds that a result can be had
 AT_ONCE = 4  # jobs that run
 WAITING = 100  # jobs of one tenant that wait
+ROOM = 1 << 30  # bytes that the results of one tenant may take before no more jobs are taken
 _asked = TypeAdapter(Asked)
 _answer = TypeAdapter(Answer)
 log = structlog.get_logger()
@@ -61,6 +62,9 @@ class Jobs:
             return await self._same(tenant, there, fingerprint)
         if len(self._queues.get(tenant, ())) >= WAITING:
             raise GatewayError(Code.TOO_MANY_JOBS, f"{WAITING} jobs wait already, which is the most", retry_after=10)
+        if await self._store.size(tenant) > ROOM:
+            words = f"the results of earlier jobs take more than {ROOM} bytes: they are kept for a day"
+            raise GatewayError(Code.TOO_MANY_JOBS, words, retry_after=600)
         job = Job(f"job_{secrets.token_hex(16)}", tenant, kind, time.time())
         request = self._sealed(job.id, "request", _asked.dump_json(asked))
         there = await self._store.add(job, request, key, fingerprint)

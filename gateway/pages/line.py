@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from gateway.errors import Code, GatewayError
@@ -13,11 +13,10 @@ LONGEST = 60  # seconds that a client is told to wait at most
 
 
 class Line:
-    """`most` at once; others wait `patience` seconds at most, unless it is `full`."""
+    """`most` at once; others wait `patience` seconds at most."""
 
-    def __init__(self, most: int, patience: float, full: Callable[[], bool]) -> None:
+    def __init__(self, most: int, patience: float) -> None:
         self._most = most
-        self._full = full
         self._patience = patience
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._pace: float | None = None  # seconds that a request takes, lately
@@ -34,9 +33,12 @@ class Line:
         return not self.working and not self._waiting
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for one's turn, which lasts for the block. Raises TOO_MANY_SESSIONS (429); a cancel leaves the line."""
-        await self._take()
+    async def turn(self, *, full: bool = False) -> AsyncIterator[None]:
+        """Wait for one's turn, unless it is `full`; it lasts for the block. A cancel leaves the line.
+
+        Raises TOO_MANY_SESSIONS (429).
+        """
+        await self._take(full)
         began = asyncio.get_running_loop().time()
         try:
             yield
@@ -45,11 +47,11 @@ class Line:
             self._pace = took if self._pace is None else self._pace + WEIGHT * (took - self._pace)
             self._give()
 
-    async def _take(self) -> None:
+    async def _take(self, full: bool) -> None:
         if self.working < self._most:
             self.working += 1
             return
-        if self._full():
+        if full:
             raise self._refusal("as many wait as may")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)

@@ -3,6 +3,7 @@
 A named session is an API session of that name like any other: it can be listed, driven and stopped by its id, too.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
@@ -38,6 +39,7 @@ IDLE = 86400.0  # seconds without a request after which a session is forgotten
 WAITING = 20  # requests that may wait for one session
 PATIENCE = 120.0  # seconds that each may
 TRIES = 3  # to find a session that is ended, or put away, at the same time
+STOP = 2.0  # seconds for a page to stop loading
 LOST = (Code.NOT_RUNNING, Code.SESSION_ENDED, Code.SESSION_NOT_FOUND)
 
 T = TypeVar("T")
@@ -76,7 +78,11 @@ class NamedSessions:
             before, there = await session.context(), list(context.pages)
             try:
                 made = await work(page)
+            except asyncio.CancelledError:
+                await to_the_end(_stopped(page))
+                raise
             except GatewayError as error:
+                await _stopped(page)
                 await _closed(context, there)
                 updated = await _kept_in_spite(session, before)
                 raise _with_session(error, named.name, updated) from error
@@ -221,6 +227,15 @@ def _whose(record: SessionRecord, agent: str | None = None) -> Whose:
 def _with_session(error: GatewayError, name: str, updated: bool) -> GatewayError:
     details = {**error.details, "session": {"id": name, "updated": updated}}
     return GatewayError(error.code, error.message, retry_after=error.retry_after, details=details)
+
+
+async def _stopped(page: Page) -> None:
+    """A page that still loads would keep the next request waiting."""
+    with suppress(PlaywrightError, TimeoutError):  # it is gone, or hangs: the next request is told
+        async with asyncio.timeout(STOP):
+            cdp = await page.context.new_cdp_session(page)
+            await cdp.send("Page.stopLoading")
+            await cdp.detach()
 
 
 async def _closed(context: BrowserContext, there: list[Page]) -> None:

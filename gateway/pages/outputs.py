@@ -1,7 +1,8 @@
 """What a caller gets of a page: its HTML, Markdown, text, links and extracted values, all made from the HTML alone.
 
-So they are the same whether a browser rendered it or not. A page is a stranger's: one that is not small is read in a
-process of its own, with limits, where it can neither hold up nor take along the gateway.
+So they are the same whether a browser rendered it or not. A page is a stranger's, and so are selectors: one that is not
+small, or is searched with more than plain ones, is read in a process of its own, with limits, where it can neither hold
+up nor take along the gateway.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from gateway.pages.extract import UNSEEN, Field, Kind, extracted, parsed, text_o
 SMALL = 64 << 10  # characters that are read in a thread of ours, some 0.3 s at most
 LARGEST = 10 << 20  # characters of a page
 MEMORY = 2 << 30  # bytes of address space of the process that reads a large one
-PATIENCE = 60.0  # seconds for it
+PATIENCE = 30.0  # seconds for it
 AT_ONCE = 2  # processes
 SCHEMES = ("http", "https", "mailto", "tel", "ftp")  # of links
 
@@ -65,7 +66,7 @@ class Reader:
         reading = [output for output in wanted if output in READ]
         if not reading:
             return made
-        if len(html) <= SMALL:
+        if len(html) <= SMALL and all(field.quick for field in fields.values()):
             return made | await asyncio.to_thread(read, html, url, reading, fields)
         async with self._turns:
             return made | await _read_apart(html, url, reading, fields)

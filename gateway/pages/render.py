@@ -16,6 +16,7 @@ from gateway.pages.faults import css, first_line, told
 Kind = Literal["png", "jpeg", "webp"]
 MEDIA = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 LONGEST = 16384  # CSS pixels a side: more Chromium does not draw
+MOST = 40_000_000  # CSS pixels of a picture
 STEPS = 100  # screens that are scrolled through at most
 REST = 0.1  # seconds at each, for what it loads
 SETTLE = 5.0  # seconds for a page that is just going elsewhere
@@ -53,6 +54,7 @@ async def screenshot(page: Page, shot: Shot) -> bytes:
         async with asyncio.timeout(shot.patience):
             if shot.scroll:
                 await scrolled(page)
+            await _bounded(page, shot)
             special = shot.kind == "webp" or shot.fast or shot.beyond is not None
             if special or (shot.clip is not None and shot.clip[4] != 1):
                 return await _captured(page, shot)
@@ -61,6 +63,38 @@ async def screenshot(page: Page, shot: Shot) -> bytes:
         raise GatewayError(Code.PAGE_FAILED, f"no picture within {shot.patience} s: the page hangs") from None
     except PlaywrightError as error:
         raise told(error, page) from error
+
+
+async def _bounded(page: Page, shot: Shot) -> None:
+    """Raises BAD_REQUEST for a picture that would take too much memory, here as in the browser."""
+    shown = page.viewport_size
+    if shot.clip is not None:
+        _, _, width, height, scale = shot.clip
+        sides = width * scale, height * scale
+    elif shot.selector is not None:
+        element = await page.query_selector(css(shot.selector))
+        box = None if element is None else await element.bounding_box()
+        if box is None:
+            raise GatewayError(Code.ELEMENT_MISSING, f"selector: the page shows no {shot.selector[:200]!r}")
+        sides = box["width"], box["height"]
+    elif shown is not None and not shot.whole:
+        sides = shown["width"], shown["height"]
+    else:
+        # Not asked of the page, which could say anything (Page.getLayoutMetrics).
+        cdp = await page.context.new_cdp_session(page)
+        try:
+            metrics = await cdp.send("Page.getLayoutMetrics")
+        finally:
+            await cdp.detach()
+        view, all_of_it = metrics["cssLayoutViewport"], metrics["cssContentSize"]
+        sides = view["clientWidth"], view["clientHeight"]
+        if shot.whole:
+            sides = all_of_it["width"], all_of_it["height"]
+    if sides[0] * sides[1] > MOST:
+        raise GatewayError(
+            Code.BAD_REQUEST,
+            f"a picture of {sides[0]:.0f} × {sides[1]:.0f} pixels is more than is made here ({MOST:,}): clip it",
+        )
 
 
 async def _shot(page: Page, shot: Shot) -> bytes:

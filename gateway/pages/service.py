@@ -6,6 +6,7 @@ place. A client that goes leaves it, and its context is closed.
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from gateway.session.registry import Registry
 from gateway.session.session import Session
 
 WAITING = 100  # requests of one tenant that may wait
+HELD = 64 << 20  # bytes that these may hold, with those that work
 PATIENCE = 120.0  # seconds that each may
 MAKE = 20.0  # seconds for a context to be there, which takes some 10 ms
 CLOSE = 10.0  # seconds for it to be gone
@@ -47,6 +49,7 @@ class Pages:
         self._idle = idle
         self._lines: dict[Wanted, Line] = {}
         self._browsers: dict[Wanted, Shared] = {}
+        self._held: Counter[str] = Counter()  # bytes of requests, by tenant
         self._over = False
 
     @property
@@ -64,13 +67,15 @@ class Pages:
         return sum(line.waiting for wanted, line in self._lines.items() if tenant in (None, wanted.tenant))
 
     @asynccontextmanager
-    async def context(self, wanted: Wanted, **options: Any) -> AsyncIterator[BrowserContext]:
+    async def context(self, wanted: Wanted, *, weight: int = 0, **options: Any) -> AsyncIterator[BrowserContext]:
         """A context of one's own for this block; `options` are those of Playwright's `new_context`.
+
+        `weight` is how many bytes the request holds while it waits.
 
         Raises GatewayError: TOO_MANY_SESSIONS (429) where too many wait, whatever a session may be refused for, and
         BROWSER_FAILED (503) when the browser ends in the middle of the block.
         """
-        async with self._turn(wanted):
+        async with self._turn(wanted, weight):
             shared = self._browser(wanted)
             async with shared.used() as remote:
                 made: list[BrowserContext] = []
@@ -120,15 +125,18 @@ class Pages:
         await session.parted()
 
     @asynccontextmanager
-    async def _turn(self, wanted: Wanted) -> AsyncIterator[None]:
-        line = self._lines.get(wanted)
-        if line is None:
-            line = Line(self._at_once, PATIENCE, lambda: self.waiting(wanted.tenant) >= WAITING)
-            self._lines[wanted] = line
+    async def _turn(self, wanted: Wanted, weight: int) -> AsyncIterator[None]:
+        tenant = wanted.tenant
+        line = self._lines.setdefault(wanted, Line(self._at_once, PATIENCE))
+        full = self.waiting(tenant) >= WAITING or self._held[tenant] + weight > HELD
+        self._held[tenant] += weight
         try:
-            async with line.turn():
+            async with line.turn(full=full):
                 yield
         finally:
+            self._held[tenant] -= weight
+            if not self._held[tenant]:
+                del self._held[tenant]
             if line.empty and self._lines.get(wanted) is line:
                 del self._lines[wanted]
 

@@ -129,6 +129,7 @@ class Checkpointer:
             self._hidden_rests = 0.0
             for origin in reading.origins.values():
                 origin.rests = 0.0
+                origin.databases.doubt()
         free = asyncio.Semaphore(AT_ONCE)
         async with asyncio.TaskGroup() as group:
             for target in reading.targets.values():

@@ -47,6 +47,7 @@ class Databases:
     _lost: dict[str, str] = field(default_factory=dict)  # databases that could not be opened
     _different: bool = False  # since `read` has told
     _echo: float = 0.0  # until then; time of the event loop
+    _doubtful: bool = False  # what sounded like an echo may have been another database
 
     @property
     def dirty(self) -> bool:
@@ -69,6 +70,13 @@ class Databases:
             self.changed.add((database, store))
         elif asyncio.get_running_loop().time() > self._echo:
             self.listed = False
+        else:
+            self._doubtful = True
+
+    def doubt(self) -> None:
+        """Somebody wants to know for certain: look again at what was taken for an echo."""
+        if self._doubtful:
+            self._doubtful = self.listed = False
 
     def forget(self) -> None:
         """Nobody has told of changes for a while: all is to be read again."""

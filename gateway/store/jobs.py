@@ -76,6 +76,9 @@ class JobStore(Protocol):
     async def result(self, job: str) -> bytes | None:
         """What came of it, or None."""
 
+    async def size(self, tenant: str) -> int:
+        """Bytes that are kept for a tenant: what is asked and what came of it."""
+
     async def unfinished(self) -> list[tuple[Job, bytes]]:
         """Those that are queued or run, in the order in which they came, with what is asked."""
 
@@ -134,6 +137,11 @@ class JobTable:
         """See JobStore."""
         rows = await self._rows("SELECT result FROM jobs WHERE id = ?", (job,))
         return rows[0][0] if rows else None
+
+    async def size(self, tenant: str) -> int:
+        """See JobStore."""
+        sql = "SELECT coalesce(sum(length(request)), 0) + coalesce(sum(length(result)), 0) FROM jobs WHERE tenant = ?"
+        return int((await self._rows(sql, (tenant,)))[0][0])
 
     async def unfinished(self) -> list[tuple[Job, bytes]]:
         """See JobStore."""

@@ -189,7 +189,7 @@ class Browserless:
         # What `launch` or the query says of time is for the work, not for the browser, which others share.
         limit = round(spec.ttl * 1000) if spec.ttl < limits.ttl_max else _timeout(request)
         async with (
-            self._pages.context(wanted, **options) as context,
+            self._pages.context(wanted, weight=len(visit.html or ""), **options) as context,
             _within(limit),
             visited(context, visit) as there,
         ):

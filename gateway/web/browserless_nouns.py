@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.errors import Code, GatewayError
 from gateway.pages.patterns import pattern
-from gateway.pages.render import Paper, Shot
+from gateway.pages.render import MOST, Paper, Shot
 from gateway.pages.visit import Canned, ForEvent, ForFunction, ForSelector, Goto, Tag, Viewport, Visit, checked_url
 from gateway.web.browserless_shapes import Cookie, Interceptor, PageBody, PDFBody, ScreenshotBody
 
@@ -25,6 +25,8 @@ def visit_of(body: PageBody) -> Visit:
     function, event, view = body.wait_for_function, body.wait_for_event, body.viewport
     if view is not None and view.is_landscape and view.width < view.height:
         raise GatewayError(Code.UNSUPPORTED, "viewport.isLandscape: it is what width and height say; swap them")
+    if view is not None and view.width * view.height * max(1, view.device_scale_factor) ** 2 > MOST:
+        raise GatewayError(Code.BAD_REQUEST, f"viewport: at most {MOST:,} pixels are drawn")
     who = body.authenticate
     return Visit(
         url=None if body.url is None else checked_url(body.url),

@@ -3,9 +3,9 @@
 Both are made on first demand and kept; a reply differs only in the address at which the gateway was asked.
 """
 
+import asyncio
 import hashlib
 import json
-from functools import cached_property
 from html import escape
 from pathlib import Path
 
@@ -28,30 +28,35 @@ class Docs:
 
     def __init__(self, external_url: str | None) -> None:
         self._external_url = external_url
+        self._made: tuple[str, str] | None = None  # as JSON and as a page
 
     async def openapi(self, request: web.Request) -> web.Response:
         """GET /openapi.json."""
         check_query(request, frozenset())
         servers = json.dumps({"servers": [{"url": self._base(request)}]})
-        return _kept(request, f"{servers[:-1]}, {self._json[1:]}", "application/json")
+        found, _ = await self._document()
+        return _kept(request, f"{servers[:-1]}, {found[1:]}", "application/json")
 
     async def docs(self, request: web.Request) -> web.Response:
         """GET /docs."""
         check_query(request, frozenset())
         base = escape(self._base(request))
-        shown = self._page.replace(BASE, base).replace(WS, "ws" + base.removeprefix("http"))
+        _, found = await self._document()
+        shown = found.replace(BASE, base).replace(WS, "ws" + base.removeprefix("http"))
         return _kept(request, shown, "text/html")
 
     def _base(self, request: web.Request) -> str:
         return self._external_url or f"{request.scheme}://{request.host}"
 
-    @cached_property
-    def _json(self) -> str:
-        return json.dumps(document(all_operations()), ensure_ascii=False)
+    async def _document(self) -> tuple[str, str]:
+        if self._made is None:
+            self._made = await asyncio.to_thread(_made)  # some tenths of a second, in which others are served
+        return self._made
 
-    @cached_property
-    def _page(self) -> str:
-        return page(json.loads(self._json), FRAME)
+
+def _made() -> tuple[str, str]:
+    found = json.dumps(document(all_operations()), ensure_ascii=False)
+    return found, page(json.loads(found), FRAME)
 
 
 def _kept(request: web.Request, body: str, kind: str) -> web.Response:

@@ -85,7 +85,9 @@ def dressing(policies: Mapping[str, str], tls: bool) -> Callable[[web.Request, w
 
     async def dress(request: web.Request, response: web.StreamResponse) -> None:
         resource = request.match_info.route.resource
-        if resource is not None and response.status == 200 and (policy := policies.get(resource.canonical)) is not None:
+        policy = None if resource is None else policies.get(resource.canonical)
+        # With 304 a browser shows what it has under the headers that come now (RFC 9111 section 4.3.4).
+        if policy is not None and response.status in (200, 304):
             response.headers.setdefault("Content-Security-Policy", policy)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)

@@ -161,7 +161,7 @@ class SteelSessions:
     async def release(self, request: web.Request) -> web.Response:
         """POST /v1/sessions/ID/release and DELETE /v1/sessions/ID: whoever is connected is put off. Can be repeated."""
         check_query(request, frozenset())
-        read(ReleaseBody, await json_body(request) or {}, "body")
+        read(ReleaseBody, await json_body(request), "body")
         record = await session_of(request, self._registry)
         await self._registry.stop(request[PRINCIPAL], record.id, force=True, purge=False)
         return web.json_response(dumped(Released(message=f"session {record.id} is released", success=True)))
@@ -170,7 +170,7 @@ class SteelSessions:
         """POST /v1/sessions/release: all that live, or those of one project."""
         principal = request[PRINCIPAL]
         check_query(request, frozenset({"projectId"}))
-        body = read(ReleaseAllBody, await json_body(request) or {}, "body")
+        body = read(ReleaseAllBody, await json_body(request), "body")
         project = body.project_id or request.query.get("projectId")
         found: list[SessionRecord] = []
         while batch := await self._records(
@@ -252,13 +252,16 @@ class SteelSessions:
     async def events(self, request: web.Request) -> web.Response:
         """GET /v1/sessions/ID/events: oldest first. `pointer` is the header Next-Cursor of the answer before."""
         check_query(request, frozenset({"limit", "pointer", "compressed"}))
+        compressed = request.query.get("compressed", "false")
+        if compressed not in ("true", "false"):
+            raise GatewayError(Code.BAD_REQUEST, "compressed: true or false is wanted")
         record = await session_of(request, self._registry)
         found = events_of(record)
         begin, limit = _number(request, "pointer", 0), _number(request, "limit", len(found))
         page = found[begin : begin + limit]
         headers = {"Next-Cursor": str(begin + limit)} if begin + limit < len(found) else {}
         response = web.json_response([dumped(event) for event in page], headers=headers)
-        if request.query.get("compressed") == "true":
+        if compressed == "true":
             response.enable_compression()  # as far as whoever asks takes it
         return response
 

@@ -133,13 +133,12 @@ class SteelProfiles:
     async def show(self, request: web.Request) -> web.Response:
         """GET /v1/profiles/ID."""
         check_query(request, PROJECT)
-        return _shown(await self._profiles.find(request[PRINCIPAL], request.match_info["id"]))
+        return _shown(await self._find(request))
 
     async def amend(self, request: web.Request) -> web.Response:
         """PATCH /v1/profiles/ID: what is left out stays as it is, the files too."""
         check_query(request, PROJECT)
-        principal, key = request[PRINCIPAL], request.match_info["id"]
-        await self._profiles.find(principal, key)
+        principal, key = request[PRINCIPAL], (await self._find(request)).id
         async with self._profiles.receiving(principal.tenant) as archive:
             about, came = await _form(request, archive)
             profile = await self._profiles.amend(principal, key, about, archive if came else None)
@@ -148,9 +147,16 @@ class SteelProfiles:
     async def erase(self, request: web.Request) -> web.Response:
         """DELETE /v1/profiles/ID."""
         check_query(request, PROJECT)
-        key = request.match_info["id"]
+        key = (await self._find(request)).id
         await self._profiles.erase(request[PRINCIPAL], key)
         return web.json_response(Erased(message=f"profile {key} is erased", success=True).model_dump(by_alias=True))
+
+    async def _find(self, request: web.Request) -> Profile:
+        """The one in the path, if it is of the project that is named, where one is. Raises NOT_FOUND (404)."""
+        found = await self._profiles.find(request[PRINCIPAL], request.match_info["id"])
+        if (project := request.query.get("projectId", found.project)) != found.project:
+            raise GatewayError(Code.NOT_FOUND, f"there is no profile {found.id!r} in the project {str(project)[:80]!r}")
+        return found
 
 
 def shape(profile: Profile) -> ProfileAnswer:

@@ -170,8 +170,9 @@ def path_of(request: Request, shop: Shop) -> str:
 
 
 async def test_beside_puppeteers_interception_over_the_gateway(tmp_path: Path, shop: Shop) -> None:
-    """With the lists that the system has."""
-    async with inside(tmp_path / "data") as gateway:
+    file = tmp_path / "list.txt"
+    file.write_text(LIST)
+    async with inside(tmp_path / "data", filter_lists=str(file)) as gateway:
         endpoint = f"{gateway.ws}/?token=inside-token&blockAds=true&headless=shell"
         async with asyncio.timeout(60):
             saw = await run_script("intercept.mjs", ENDPOINT=endpoint, SITE=shop.url + "/")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adblock.filters import Filters
+from gateway.adblock.lists import PACKAGE, PLACES
 from gateway.errors import Code, GatewayError
 
 ASKER = "https://www.example.com/"
@@ -24,6 +25,7 @@ async def test_all_who_ask_get_the_one_engine(tmp_path: Path) -> None:
     assert not first.blocks("no URL", "", "script")
 
 
+@pytest.mark.skipif(not PLACES[0].is_dir(), reason=f"{PACKAGE} is not installed")
 async def test_the_lists_of_the_system() -> None:
     engine = await Filters().engine()
     assert engine.blocks("https://securepubads.g.doubleclick.net/tag/js/gpt.js", ASKER, "script"), "EasyList"

@@ -1,6 +1,6 @@
 """Goals: figures in, rows out."""
 
-from bench import checkpoint, egress, fork, park, relay, restore, sessions
+from bench import checkpoint, egress, fork, pages, park, relay, restore, sessions
 from bench.figures import Figure
 from bench.goals import GOALS, TIMES, Goal, Row, against, beyond, plain, rows, shown
 from bench.report import goal_table
@@ -67,7 +67,7 @@ def test_the_goals_name_figures_that_the_bench_makes() -> None:
         raise AssertionError(f"{goal.what} asks for no figure")
     made = {*relay.UNITS, sessions.CONNECT, sessions.FIRST_PAGE, sessions.memory(10)}
     made |= {restore.READY, restore.LOADED, fork.MADE, checkpoint.P99, park.CPU, park.AWAKE, park.MEMORY}
-    made |= {egress.DOWNLOAD, egress.PAGE}
+    made |= {egress.DOWNLOAD, egress.PAGE, pages.SCREENSHOT, pages.BURSTS, pages.MEMORY}
     assert len(asked - made) == 1  # the thousand idle clients
     assert len({goal.what for goal in GOALS}) == len(GOALS)
 

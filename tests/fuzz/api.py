@@ -16,7 +16,7 @@ from tests.journeys.running import Gateway, start
 
 COMMAND = Path(sys.executable).with_name("schemathesis")
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-SETTINGS = {"adopt_timeout": "0", "log_level": "warning"}
+SETTINGS = {"adopt_timeout": "0", "log_level": "warning", "egress_deny": "example.com"}  # an example's page is there
 # The session that there is has the only place, so that no valid create costs a browser, nor anybody's time.
 FULL = {**SETTINGS, "max_sessions": "1", "queue_length": "0"}
 # What is made shall not hold its place for long.

@@ -12,12 +12,13 @@ from browser_pool.browser import launched
 from browser_pool.command_line import plain_user_agent
 from browser_pool.devtools import DevTools
 from browser_pool.spec import LaunchSpec, Mode
+from browser_pool.stealth import FRAME
 from gateway.identity.keeper import keeping
 from gateway.identity.launch import launch
 from gateway.identity.stealth import disguise, disguised
 from gateway.records import Identity
 from tests.identity.detection import PLACES, Detection, caught, detection
-from tests.identity.places import AGENT, GERMAN, client_of, evaluate, first_session, session_on
+from tests.identity.places import AGENT, GERMAN, client_of, evaluate, first_session, goto, session_on
 
 WINDOW = ("page", "blank", "frame", "srcdoc", "foreign")
 # What the page finds in a browser as it is, and where; a check that finds nothing in either is not here.
@@ -106,6 +107,18 @@ async def test_a_disguised_one_is_not(tmp_path: Path, site: Detection, mode: Mod
         await client.send("Page.enable", session=session)
         other = caught(await site.look(client, session))
         assert other == {}
+
+
+async def test_a_later_keeper_finds_it_done(tmp_path: Path, site: Detection) -> None:
+    """As after a restart of the gateway: pages that are open already are not disguised twice."""
+    spec = LaunchSpec(mode=Mode.SHELL, stealth=True)
+    async with launched(spec, tmp_path / "browser", Binaries()) as running, client_of(running) as client:
+        session = await first_session(client)
+        async with keeping(running.devtools, None, stealth=True):
+            await goto(client, session, site.url + "/")
+        async with keeping(running.devtools, None, stealth=True):
+            assert caught({"page": await evaluate(client, session, "await detect()")}) == {}
+            assert await evaluate(client, session, "outerHeight - innerHeight") == FRAME
 
 
 async def test_an_identity_and_the_disguise_agree(tmp_path: Path, site: Detection) -> None:

@@ -32,11 +32,25 @@ def test_a_field(field: Field, value: Any) -> None:
     assert extracted(parsed(ORDERS), {"it": field}) == {"it": value}
 
 
-@pytest.mark.parametrize("text", ["", "###", "div >", "a::before", "p:frobnicate", "[", "x" * 3 + "{"])
+@pytest.mark.parametrize("text", [":not(" * 400, "", "###", "div >", "a::before", "p:frobnicate", "[", "x" * 3 + "{"])
 def test_what_is_no_selector(text: str) -> None:
     with pytest.raises(GatewayError, match="selector") as refused:
         selector(text)
     assert refused.value.code is Code.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("text", "quick"),
+    [
+        *(
+            (text, True)
+            for text in ("h1", ".order", "li.order.new", "#a", "a[href]", '[data-x="1 2"]', "a[x^='y']", " p ")
+        ),
+        *((text, False) for text in ("*", "p ~ p", "ul li", "a>b", "a,b", "p:first-child", ":has(* *)", "a[x='\\\\']")),
+    ],
+)
+def test_which_selectors_cost_little(text: str, quick: bool) -> None:
+    assert Field(text).quick is quick
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ def test_what_an_answer_sets(header: str, kept: Cookie) -> None:
     [
         pytest.param(SHOP, "a=1; Domain=other.example", id="anothers-domain"),
         pytest.param(SHOP, "a=1; Domain=example", id="a-whole-suffix"),
+        pytest.param("https://shop.co.uk/", "a=1; Domain=co.uk", id="a-suffix-of-two"),
         pytest.param("http://shop.example/", "a=1; Secure", id="secure-over-http"),
         pytest.param(SHOP, "__Host-a=1; Secure; Path=/; Domain=shop.example", id="host-with-domain"),
         pytest.param(SHOP, "__Host-a=1; Path=/", id="host-not-secure"),

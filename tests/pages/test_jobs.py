@@ -107,6 +107,9 @@ async def test_a_few_at_once_and_each_tenant_in_turn(tmp_path: Path, monkeypatch
         made = [await found.submit("fetch", replace(ASKED, url=str(number)), None, "") for number in range(3)]
         assert (await refusal(found.submit("fetch", ASKED, None, ""))).code is Code.TOO_MANY_JOBS
         other = await found.submit("fetch", replace(ASKED, tenant="u"), None, "")
+        monkeypatch.setattr(jobs, "ROOM", 10)
+        refused = await refusal(found.submit("fetch", replace(ASKED, tenant="u"), None, ""))
+        assert "take more than 10 bytes" in refused.message
         await work.until_begun(1)
         assert work.begun == ["t 0"]
         work.go.set()

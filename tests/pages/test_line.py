@@ -10,7 +10,7 @@ from gateway.pages.line import Line
 
 
 async def test_they_begin_in_order_of_arrival() -> None:
-    line = Line(2, 60, lambda: False)
+    line = Line(2, 60)
     begun: list[int] = []
 
     async def one(number: int) -> None:
@@ -26,7 +26,7 @@ async def test_they_begin_in_order_of_arrival() -> None:
 
 
 async def test_who_gives_up_leaves_no_gap() -> None:
-    line = Line(1, 60, lambda: False)
+    line = Line(1, 60)
     begun: list[int] = []
 
     async def one(number: int) -> None:
@@ -50,10 +50,10 @@ async def test_who_gives_up_leaves_no_gap() -> None:
 
 @pytest.mark.parametrize("full", [True, False], ids=["full", "slow"])
 async def test_who_cannot_have_a_turn_is_told_when_to_come_back(full: bool) -> None:
-    line = Line(1, 0.01, lambda: full)
+    line = Line(1, 0.01)
     async with line.turn():
         with pytest.raises(GatewayError) as refused:
-            async with line.turn():
+            async with line.turn(full=full):
                 pass
     assert refused.value.code is Code.TOO_MANY_SESSIONS
     assert refused.value.retry_after is not None

@@ -50,6 +50,13 @@ async def test_a_large_page_is_read_by_another_process_alike(monkeypatch: pytest
     assert refused.value.code is Code.BAD_REQUEST
 
 
+async def test_a_selector_that_never_ends_costs_nobody_else_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "PATIENCE", 1.0)
+    with pytest.raises(GatewayError, match="took longer") as refused:
+        await Reader().outputs("<p>x" * 15_000, URL, [Output.JSON], {"x": Field("p ~ p ~ p ~ p ~ p")})
+    assert refused.value.code is Code.PAGE_UNREADABLE
+
+
 async def test_one_that_cannot_be_read_costs_nobody_else_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outputs, "PATIENCE", 0.01)
     with pytest.raises(GatewayError, match="took longer") as refused:

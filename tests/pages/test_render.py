@@ -61,6 +61,13 @@ async def test_pictures_and_papers() -> None:
         assert await page.title() == ""
         assert await page.evaluate("scrollY") == 0
 
+        for huge in (Shot(clip=(0, 0, 9000, 9000, 1)), Shot(whole=True), Shot(selector="#a")):
+            await page.set_content("<div id=a style='width: 9000px; height: 9000px'></div>")
+            with pytest.raises(GatewayError, match="is more than is made here") as refused:
+                await screenshot(page, huge)
+            assert refused.value.code is Code.BAD_REQUEST
+        await page.set_content(TALL)
+
         assert (await content(page)).startswith("<!DOCTYPE html><html>")
         paper = await pdf(page, Paper(format="A4", margin=("1cm", 0, 0, 0), clear=True))
         assert paper.startswith(b"%PDF-")

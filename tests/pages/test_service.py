@@ -71,6 +71,9 @@ async def test_service_browsers(tmp_path: Path, site: Site, monkeypatch: pytest.
         # Who gives up, waiting or working, leaves nothing.
         holding = [asyncio.create_task(held()) for _ in range(3)]
         await until(lambda: pages.waiting() == 1)
+        with pytest.raises(GatewayError):
+            async with pages.context(US, weight=service.HELD + 1):
+                pass
         monkeypatch.setattr(service, "WAITING", 1)
         with pytest.raises(GatewayError) as refused:
             await held()

@@ -14,11 +14,19 @@ from gateway.records import Kind, SessionRecord, SessionSpec, Status, new_sessio
 from gateway.session import janitor
 from gateway.session.files import Files
 from gateway.session.incarnation import Means
-from gateway.session.janitor import STANDARD_RETENTION, keep_sweeping, sweep, sweep_files, sweep_snapshots
+from gateway.session.janitor import (
+    JOB_RETENTION,
+    STANDARD_RETENTION,
+    keep_sweeping,
+    sweep,
+    sweep_files,
+    sweep_snapshots,
+)
 from gateway.session.registry import Registry, open_registry
 from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.seal import Sealer
 from gateway.snapshot.vault import Vault
+from gateway.store.jobs import Job, JobStatus
 from gateway.store.sqlite import SqliteStore, open_store
 from gateway.tenancy.queue import Slots
 from tests.journeys.running import eventually_asked
@@ -95,6 +103,19 @@ async def test_ended_sessions_are_erased_after_retention(place: Place) -> None:
     assert not await place.vault.list(old.id)
     assert await place.store.get(young.id) == young
     assert len(await place.vault.list(young.id)) == 1
+
+
+async def test_jobs_expire_after_a_day(place: Place) -> None:
+    for number, ended in (("old", NOW - JOB_RETENTION - 1), ("young", NOW - JOB_RETENTION)):
+        await place.store.jobs.add(Job(number, "t", "fetch", 1.0), b"", None, "")
+        await place.store.jobs.finish(number, JobStatus.COMPLETED, b"", ended)
+    await place.store.jobs.add(Job("waiting", "t", "fetch", 1.0), b"", None, "")
+    assert await place.sweep() == 1
+    assert [await place.store.jobs.get(number) is None for number in ("old", "young", "waiting")] == [
+        True,
+        False,
+        False,
+    ]
 
 
 async def test_files_go_with_the_record_and_those_of_nobody_go(place: Place) -> None:

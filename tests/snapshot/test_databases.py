@@ -157,3 +157,18 @@ async def test_the_page_goes_on_meanwhile(browser: Browser, place: Place) -> Non
         assert len(databases.state()[0]["stores"][1]["records"]) == 5000
     # Whole it takes more than a hundred; the machine's own hiccups are not ours.
     assert min(longest) < 30
+
+
+async def test_what_sounds_like_an_echo_is_looked_at_when_somebody_asks(browser: Browser, place: Place) -> None:
+    async with browser.new_page(place.at()) as page:
+        ask, databases = await world(browser, page), Databases()
+        assert await databases.read(ask, until=soon()) is False, "there is none; its echo is expected"
+        await page.evaluate(FILL)
+        databases.note(None, None)
+        assert not databases.dirty, "reading itself is told in this way"
+        databases.doubt()
+        assert databases.dirty
+        assert await databases.read(ask, until=soon()) is True
+        assert [one["name"] for one in databases.state()] == ["many"]
+        databases.doubt()
+        assert not databases.dirty, "once for each"

@@ -24,6 +24,7 @@ async def test_a_life(tmp_path: Path) -> None:
         assert not await jobs.finish("job_1", JobStatus.CANCELLED, None, 4.0)
         assert await jobs.get("job_1") == Job("job_1", "t", "fetch", 1.0, JobStatus.COMPLETED, 2.0, 3.0)
         assert await jobs.result("job_1") == b"made"
+        assert (await jobs.size("t"), await jobs.size("u")) == (4, 0)
         assert await jobs.begin("job_1", 5.0) is None
         assert await jobs.unfinished() == []
         assert await jobs.expire(3.0) == 0

@@ -66,6 +66,7 @@ def test_everything_is_translated() -> None:
         ({"addStyleTag": [{"url": "file:///x"}]}, r"addStyleTag\.0\.url"),
         ({"rejectRequestPattern": ["a", "("]}, r"rejectRequestPattern\.1"),
         ({"requestInterceptors": [{"pattern": "(", "response": {}}]}, r"requestInterceptors\.0\.pattern"),
+        ({"viewport": {"width": 9999, "height": 9999}}, r"viewport: at most"),
         ({"viewport": {"width": 1, "height": 2, "isLandscape": True}}, r"viewport\.isLandscape"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,

@@ -19,6 +19,8 @@ async def test_it_is_given_to_anyone_and_kept_by_who_has_it(tmp_path: Path) -> N
             having = {**NOBODY, "If-None-Match": first.headers["ETag"]}
             async with gateway.http.get(path, headers=having) as second:
                 assert (second.status, await second.read()) == (304, b"")
+                policy = "Content-Security-Policy"
+                assert second.headers[policy] == first.headers[policy], "it replaces the one that was kept"
             async with gateway.http.get(path, headers={**NOBODY, "If-None-Match": '"another"'}) as third:
                 assert third.status == 200
             async with gateway.http.get(path, headers={**having, "Host": elsewhere.removeprefix("http://")}) as fourth:
@@ -61,5 +63,9 @@ async def test_a_browser_shows_it_under_its_policy(tmp_path: Path) -> None:
         before = await page.evaluate("getComputedStyle(document.body).backgroundColor")
         await page.locator("#theme").click()
         assert await page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+        again = await page.reload()
+        assert again is not None
+        assert again.headers["content-security-policy"] == POLICY, "also of what the browser has kept"
+        assert await page.evaluate("getComputedStyle(document.querySelector('nav')).position") == "sticky"
         assert said == []
         assert {url.partition("#")[0] for url in asked} <= {f"{gateway.base}/docs", f"{gateway.base}/favicon.ico"}

@@ -3,13 +3,25 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.async_api import async_playwright
-from steel import APIStatusError, APITimeoutError, AsyncSteel, ConflictError, NotFoundError, UnprocessableEntityError
+from steel import (
+    APIStatusError,
+    APITimeoutError,
+    AsyncSteel,
+    ConflictError,
+    DefaultAsyncHttpxClient,
+    NotFoundError,
+    UnprocessableEntityError,
+)
 from steel.types import SessionContext
 
+from gateway.tenancy import queue
+from tests.inside import TOKEN, inside
 from tests.journeys.driving import run_lines, run_script
 from tests.journeys.practice import practising
 from tests.journeys.running import Gateway, eventually_asked
@@ -237,14 +249,38 @@ async def test_bandwidth_is_saved(gateway: Gateway, steel: AsyncSteel) -> None:
             assert (await steel.sessions.retrieve(session.id)).proxy_bytes_used > 100
 
 
-def _secret(url: str) -> str:
-    return url.partition("/session/")[2].partition("/")[0]
-
-
 async def test_a_create_that_is_given_up_and_tried_again_leaves_nothing(gateway: Gateway, steel: AsyncSteel) -> None:
     project = uuid.uuid4().hex
     hasty = steel.with_options(timeout=0.1, max_retries=1)
     with pytest.raises(APITimeoutError):
         await hasty.sessions.create(project_id=project)
-    await gateway.all_browsers_gone(timeout=20)
-    assert [one.id async for one in steel.sessions.list(project_id=project)] == []
+
+    async def nothing() -> bool:
+        return [one async for one in steel.sessions.list(project_id=project)] == [] and gateway.nothing_left()
+
+    await eventually_asked("no session and no browser", nothing, timeout=30)
+
+
+async def test_a_create_that_finds_no_room_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "PATIENCE", 1)
+    full = asyncio.Event()
+
+    async def look(response: httpx.Response) -> None:
+        if response.status_code == 429:
+            full.set()
+
+    async with (
+        inside(tmp_path, max_sessions="1", queue_length="0") as gateway,
+        DefaultAsyncHttpxClient(event_hooks={"response": [look]}) as http,
+        AsyncSteel(steel_api_key=TOKEN, base_url=gateway.base, http_client=http) as steel,
+    ):
+        first = await steel.sessions.create()
+        second = asyncio.create_task(steel.sessions.create())
+        await full.wait()
+        await steel.sessions.release(first.id)
+        made = await second
+        assert [one.id async for one in steel.sessions.list(status="live")] == [made.id], "one, however often it asked"
+
+
+def _secret(url: str) -> str:
+    return url.partition("/session/")[2].partition("/")[0]

@@ -132,24 +132,30 @@ async def test_a_profile_goes_up_and_along(gateway: Gateway, tmp_path: Path) -> 
             assert words in str(refused.value.body)
         for status in [
             (await gateway.request("GET", "/v1/profiles/none")).status,
+            (await gateway.request("GET", f"/v1/profiles/{made.id}?projectId=red")).status,
             (await gateway.request("POST", "/v1/sessions", json={"profileId": "none"})).status,
             (await gateway.request("PATCH", "/v1/profiles/none", data={"userAgent": agent})).status,
         ]:
             assert status == 404
-        # The same and more from Node.js.
-        (tmp_path / "data.zip").write_bytes(archive)
-        environment = {"STEEL_API_KEY": gateway.token, "STEEL_BASE_URL": gateway.url}
-        told = await run_script("steel_agents.mjs", TARGET=url, ARCHIVE=str(tmp_path / "data.zip"), **environment)
-        assert (told["status"], told["agent"]) == ("READY", agent)
-        assert told["listed"] == [told["profile"], new.profile_id, made.id]
-        assert told["session"] == [told["profile"], {"width": 900, "height": 600}, agent]
-        assert (told["moved"], told["where"]) == (["the mouse is at 10, 20", True], "X=10,Y=20")
-        assert told["markdown"].strip() == "0 0"
-        assert min(told["sizes"]) > 500
-        assert told["refusal"][0] == 422
-        assert "useProxy" in told["refusal"][1]
-
         for profile in (await steel.profiles.list()).profiles:
             assert (await gateway.request("DELETE", f"/v1/profiles/{profile.id}")).ok()["success"]
         assert (await steel.profiles.list()).count == 0
         assert not list((gateway.data_dir / "profiles").iterdir())
+
+
+async def test_from_node(gateway: Gateway, tmp_path: Path) -> None:
+    archive = tmp_path / "data.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        target.writestr("Default/Preferences", "{}")
+    environment = {"STEEL_API_KEY": gateway.token, "STEEL_BASE_URL": gateway.url, "ARCHIVE": str(archive)}
+    async with counting() as url:
+        told = await run_script("steel_agents.mjs", TARGET=url, **environment)
+    agent = "Mozilla/5.0 (X11; Linux x86_64) of a profile"
+    assert (told["status"], told["agent"], told["listed"]) == ("READY", agent, [told["profile"]])
+    assert told["session"] == [told["profile"], {"width": 900, "height": 600}, agent]
+    assert (told["moved"], told["where"]) == (["the mouse is at 10, 20", True], "X=10,Y=20")
+    assert told["markdown"].strip() == "0 0"
+    assert min(told["sizes"]) > 500
+    assert told["refusal"][0] == 422
+    assert "useProxy" in told["refusal"][1]
+    assert (await gateway.request("DELETE", f"/v1/profiles/{told['profile']}")).ok()["success"]
