@@ -120,20 +120,24 @@ class Driver:
         finally:
             told = True
             running.ended.remove_done_callback(tell)
-            with suppress(PlaywrightError):  # it is gone already
-                # Of a browser connected over CDP this ends the connection, and the contexts made over it.
-                await to_the_end(remote.close())
+            await to_the_end(_left(remote))
 
     async def _connect(self, browser: Browser) -> tuple[Remote, Running]:
         endpoint = f"ws://127.0.0.1:{browser.port}{browser.path}"
         for last in (False, True):
             running = await self._started()
             try:
-                # Without its defaults: the session's own downloads, focus and fonts stay as they are.
-                remote = await running.playwright.chromium.connect_over_cdp(
-                    endpoint, timeout=CONNECT * 1000, no_defaults=True, artifacts_dir=self._directory
-                )
+                async with asyncio.timeout(CONNECT + GOODBYE):
+                    # Without its defaults: the session's own downloads, focus and fonts stay as they are.
+                    remote = await running.playwright.chromium.connect_over_cdp(
+                        endpoint, timeout=CONNECT * 1000, no_defaults=True, artifacts_dir=self._directory
+                    )
                 return remote, running
+            except TimeoutError as error:  # it is the driver that hangs: whoever is in it has waited as long
+                log.warning("page_driver_hangs", pid=running.process.pid)
+                await _killed(running)
+                if last:
+                    raise GatewayError(Code.BAD_GATEWAY, "the browser's DevTools could not be reached") from error
             except PlaywrightError as error:
                 if browser.gone.is_set():
                     raise GatewayError(Code.BROWSER_FAILED, f"the browser is gone: {browser.reason}") from error
@@ -182,7 +186,18 @@ async def _ended(running: Running) -> None:
             await running.playwright.stop()
     except TimeoutError:
         log.warning("page_driver_killed", pid=running.process.pid)
-    if running.lives:
+    await _killed(running)
+
+
+async def _killed(running: Running) -> None:
+    if running.process.returncode is None:
         with suppress(ProcessLookupError):  # it has just ended
             running.process.kill()
         await running.process.wait()
+
+
+async def _left(remote: Remote) -> None:
+    """Of a browser connected over CDP this ends the connection, and the contexts made over it."""
+    with suppress(PlaywrightError, TimeoutError):  # it is gone already, or hangs and will be
+        async with asyncio.timeout(GOODBYE):
+            await remote.close()

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from gateway.errors import Code, GatewayError
@@ -13,10 +13,11 @@ LONGEST = 60  # seconds that a client is told to wait at most
 
 
 class Line:
-    """`most` at once; others wait `patience` seconds at most."""
+    """`most` at once; others wait `patience` seconds at most, unless it is `full`."""
 
-    def __init__(self, most: int, patience: float) -> None:
+    def __init__(self, most: int, patience: float, full: Callable[[], bool] = lambda: False) -> None:
         self._most = most
+        self._full = full
         self._patience = patience
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._pace: float | None = None  # seconds that a request takes, lately
@@ -34,7 +35,7 @@ class Line:
 
     @asynccontextmanager
     async def turn(self, *, full: bool = False) -> AsyncIterator[None]:
-        """Wait for one's turn, unless it is `full`; it lasts for the block. A cancel leaves the line.
+        """Wait for one's turn, unless it is `full` for this one; it lasts for the block. A cancel leaves the line.
 
         Raises TOO_MANY_SESSIONS (429).
         """
@@ -51,7 +52,7 @@ class Line:
         if self.working < self._most:
             self.working += 1
             return
-        if full:
+        if full or self._full():
             raise self._refusal("as many wait as may")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)

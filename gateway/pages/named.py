@@ -25,7 +25,7 @@ from gateway.pages.line import Line
 from gateway.pages.plain import Whose
 from gateway.pages.service import Pages
 from gateway.pages.visit import opened
-from gateway.records import Identity, Kind, Limits, SessionRecord, SessionSpec, Status
+from gateway.records import Identity, Kind, Limits, SessionId, SessionRecord, SessionSpec, Status, is_session_id
 from gateway.session.asleep import context_of, made_asleep, resaved
 from gateway.session.registry import Registry
 from gateway.session.session import Session
@@ -164,6 +164,16 @@ class NamedSessions:
         raise AssertionError("not reached")
 
     async def _found(self, named: Named) -> SessionRecord | None:
+        """By its name; one that was made through another door, by its id."""
+        if is_session_id(named.name):
+            try:
+                record = await self._registry.find(_principal(named.tenant), SessionId(named.name))
+            except GatewayError as error:
+                if error.code is not Code.SESSION_NOT_FOUND:
+                    raise
+            else:
+                if record.spec.name is None and not record.status.ended:
+                    return record
         return await self._registry.named(named.tenant, named.name)
 
     async def _created(self, named: Named) -> Session:
@@ -202,7 +212,9 @@ class NamedSessions:
         return spec, None if last is None else ContextDocument()
 
     async def _renewed(self, record: SessionRecord) -> None:
-        """Another day from now, or as long as its tenant may."""
+        """Another day from now, or as long as its tenant may; one of another door keeps its own end."""
+        if record.spec.name is None:
+            return
         limits = self._registry.means.quotas.limits(record.spec.tenant, self._limits)
         ttl = min(IDLE, limits.ttl_max)
         if record.expires_at < time.time() + ttl:

@@ -27,6 +27,7 @@ from gateway.session.registry import Registry
 from gateway.session.session import Session
 
 WAITING = 100  # requests of one tenant that may wait
+FAIR = 20  # requests after which a browser gives way where somebody waits for one
 HELD = 64 << 20  # bytes that these may hold, with those that work
 PATIENCE = 120.0  # seconds that each may
 MAKE = 20.0  # seconds for a context to be there, which takes some 10 ms
@@ -110,6 +111,7 @@ class Pages:
             AsyncExitStack() as after,
         ):
             seat.evicted.add_done_callback(lambda done: broken.evicted(done.result()))
+            after.enter_context(session.busy())  # its time without use begins when we have left
             after.push_async_callback(self._left, session, drive)
             remote = await after.enter_async_context(self.driver.connected(seat.admitted.result(), broken.gone))
             if not drive:
@@ -143,12 +145,12 @@ class Pages:
     def _browser(self, wanted: Wanted) -> Shared:
         if self._over:
             raise GatewayError(Code.DRAINING, "the gateway is stopping", retry_after=5)
-        there = self._browsers.get(wanted)
-        if there is not None and there.usable:
-            return there
-        if there is not None:
-            there.retire()
         slots, pool = self._registry.means.slots, self._registry.means.pool
+        there = self._browsers.get(wanted)
+        if there is not None:
+            if there.usable and not (slots.waiting and there.served >= FAIR):
+                return there
+            there.retire()
         shared = Shared(wanted, lambda: bool(slots.waiting) or pool.short_of_memory, self._idle)
         self._browsers[wanted] = shared
         self._begin(self._run(shared), "service-browser")

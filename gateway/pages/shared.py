@@ -25,7 +25,6 @@ GLANCE = 0.25  # seconds between looks whether an unused one is in somebody's wa
 IDLE = 30.0  # seconds that it waits for another request
 SERVED = 500  # requests, and
 AGE = 1800.0  # seconds, after which it gives way to a new one: pages leave traces in a browser's memory
-FAIR = 20  # requests after which it does so where somebody waits for a browser
 LABEL = ("service", "pages")  # by which a tenant tells these sessions from its own
 
 PLAIN = LaunchSpec()
@@ -136,8 +135,7 @@ class Shared:
     @property
     def usable(self) -> bool:
         """It may take another request."""
-        most = FAIR if self._in_the_way() else SERVED
-        tired = self.served >= most or asyncio.get_running_loop().time() - self._began > AGE
+        tired = self.served >= SERVED or asyncio.get_running_loop().time() - self._began > AGE
         return not self.retired and not tired and self.breaking.why is None
 
     def retire(self) -> None:
@@ -194,6 +192,7 @@ class Shared:
                 return
             unused = not self.users
             if unused and (self.retired or self._in_the_way() or loop.time() >= self._unused + self._idle):
+                self.retired = True  # at once: nobody may come while it ends
                 return
             self._stirred.clear()
             try:

@@ -6,8 +6,8 @@ no other task changes its state.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
@@ -59,7 +59,7 @@ class Session:
         self._state: State = life.Suspended(Cause.UNUSED) if asleep else life.Starting(until=adopt)
         self._desk = Desk(self._inbox.put_nowait)
         self._holding: asyncio.Task[None] | None = None
-        self._using = 0  # blocks of `used`
+        self._using = 0  # blocks of `busy`
         self._abandoned = False
         self._calm = asyncio.Event()  # no client, and no browser on its way to or from it
         self._log = structlog.get_logger().bind(session=record.id)
@@ -176,11 +176,17 @@ class Session:
         if (held := self._held) is None:
             raise refusal(Code.NOT_RUNNING)
         self._inbox.put_nowait(life.Use())
-        self._using += 1
-        try:
+        with self.busy():
             async with held.parking.used():
                 await held.shown.wait()  # what is asked of its pages is meant of those that were restored
                 yield held
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """It is in use for this block, and does not end for want of it."""
+        self._using += 1
+        try:
+            yield
         finally:
             self._using -= 1
             self.pulse.at = time.time()

@@ -17,7 +17,7 @@ from gateway.pages.hand import Point
 from gateway.pages.keys import Key, UnknownKey, chord
 from gateway.session.registry import Registry
 from gateway.web.door import PRINCIPAL
-from gateway.web.operation import Example, Operation, Parameter, Reply
+from gateway.web.operation import Example, Operation, Parameter, Reply, refused
 from gateway.web.sessions import check_query, json_body
 from gateway.web.shapes import Text, read
 from gateway.web.steel import session_of
@@ -234,7 +234,7 @@ OPERATIONS = (
     Operation(
         "POST /v1/sessions/{id}/computer",
         "Mouse, keyboard and screen",
-        {200: Reply("What came of it; `error` where it failed at the page.", ComputerReply)},
+        {200: Reply("What came of it; `error` where it failed at the page.", ComputerReply), **refused(404, 409, 410)},
         ComputerBody,
         parameters=(Parameter("id", "The session's id, or its name.", where="path", required=True),),
         examples=(

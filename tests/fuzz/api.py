@@ -20,7 +20,7 @@ SETTINGS = {"adopt_timeout": "0", "log_level": "warning", "egress_deny": "exampl
 # The session that there is has the only place, so that no valid create costs a browser, nor anybody's time.
 FULL = {**SETTINGS, "max_sessions": "1", "queue_length": "0"}
 # What is made shall not hold its place for long.
-BUSY = {**SETTINGS, "max_sessions": "3", "queue_length": "2", "queue_timeout": "2s", "process_keep_alive": "1s"}
+BUSY = {**SETTINGS, "max_sessions": "3", "queue_length": "2", "queue_timeout": "500ms", "ttl_max": "3s"}
 # These end the session that all the others are asked of.
 ENDING = (
     r"^((DELETE|PATCH) /session/\{key\}|POST /v1/sessions/(\{id\}/)?release|(GET|POST) /kill/.*"
@@ -55,19 +55,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make fuzz-api", description=__doc__)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)), help="the same requests again")
     parser.add_argument("--examples", type=int, default=100, help="requests an operation (default %(default)s)")
+    parser.add_argument("--seconds", type=int, default=300, help="for each of two rounds (default %(default)s)")
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
     options = ["--max-examples", str(given.examples), "--seed", str(given.seed), "--continue-on-failure"]
+    options += ["--max-time", str(given.seconds), "--workers", "2"]
     options += ["--phases", "examples,coverage,fuzzing,stateful", "--request-timeout", "90"]
-    with TemporaryDirectory(prefix="fuzz-api-") as place:
-        os.chmod(place, 0o711)  # as root each browser has a user of its own, who must pass it
-        gateway = start(Path(place), Path(place), BUSY)
-        try:
-            print(run(gateway, Path(place), options), flush=True)
-            session = asyncio.run(gateway.create(ttl=3_600_000, processKeepAlive=3_600_000))["id"]
-            print(run(gateway, Path(place), options, session), flush=True)
-        finally:
-            gateway.stop()
+    for settings in (BUSY, FULL):
+        with TemporaryDirectory(prefix="fuzz-api-") as place:
+            os.chmod(place, 0o711)  # as root each browser has a user of its own, who must pass it
+            gateway = start(Path(place), Path(place), settings)
+            try:
+                one = None
+                if settings is FULL:
+                    one = asyncio.run(gateway.create(ttl=3_600_000, processKeepAlive=3_600_000))["id"]
+                print(run(gateway, Path(place), options, one), flush=True)
+            finally:
+                gateway.stop()
 
 
 if __name__ == "__main__":

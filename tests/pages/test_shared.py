@@ -7,7 +7,7 @@ from playwright.async_api import Error
 
 from browser_pool.spec import LaunchSpec
 from gateway.errors import CloseCode, Code, Farewell, GatewayError
-from gateway.pages.shared import FAIR, LABEL, SERVED, Breaking, Shared, Wanted
+from gateway.pages.shared import LABEL, SERVED, Breaking, Shared, Wanted
 from gateway.records import Kind
 
 
@@ -60,9 +60,6 @@ async def test_when_one_takes_no_more_requests() -> None:
     shared.retire()
     usable.append(shared.usable)
     assert usable == [True, False, False]
-    waited_for = Shared(Wanted("t"), lambda: True)
-    waited_for.served = FAIR
-    assert not waited_for.usable
     shared = Shared(Wanted("t"), lambda: False)
     shared.hangs()
     assert not shared.usable

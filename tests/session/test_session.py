@@ -150,6 +150,8 @@ async def test_whatever_uses_a_session_keeps_it(tmp_path: Path) -> None:
             await until(lambda: time.time() - began > 0.7)  # however long it takes
             assert session.reachable
             assert session.terms == replace(session.terms, idle_at=None)
+        with session.busy():  # as who drives it from within the gateway
+            assert session.terms == replace(session.terms, idle_at=None)
         ended = session.pulse.at
         assert ended - began > 0.7
         await until(lambda: session.record.last_used_at == ended)  # written down for a later process

@@ -128,8 +128,10 @@ async def test_contexts_in_every_way_that_the_sdk_sends_them_and_lists_that_end(
             assert back.session_storage == context.session_storage, way
             assert [one.name for one in back.cookies or ()] == ["seen"], way
             assert back.indexed_db == context.indexed_db, way
-    newest = [one.id for one in sorted(made, key=lambda one: one.created_at, reverse=True)]
-    await lists(gateway, steel, project, [*newest, first.id])
+    found = [one.id async for one in steel.sessions.list(project_id=project)]
+    assert set(found[:-1]) == {one.id for one in made}, "made at once, in whichever order"
+    assert found[-1] == first.id
+    await lists(gateway, steel, project, found)
     released = await steel.sessions.release_all()
     assert released.success
     assert released.message == "3 sessions are released"
