@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.fuzz.api import FULL, run
 from tests.journeys.running import Starter
 
-QUICK = ["--phases", "fuzzing", "--max-examples", "3", "--generation-deterministic", "--no-shrink", "--workers", "2"]
+QUICK = ["--phases", "fuzzing", "--max-examples", "3", "--generation-deterministic", "--no-shrink"]
 
 
 async def test_nothing_but_what_is_in_the_document_is_answered(start_gateway: Starter, tmp_path: Path) -> None:
