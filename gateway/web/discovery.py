@@ -142,8 +142,6 @@ class Discovery:
         """
         session = await self._session(request)
         key, path = request.match_info["key"], request.match_info["path"]
-        if path.startswith(("page/", "browser/")):  # no id of a target, else it were a websocket's path
-            raise GatewayError(Code.TARGET_NOT_FOUND, f"there is no such target: {path[:80]!r}")
         links = self._links(request)
         has_target = "ws" in request.query or "wss" in request.query
         if path.endswith(".html") and ("." not in key or not has_target):
@@ -156,6 +154,8 @@ class Discovery:
                 raise GatewayError(Code.TARGET_NOT_FOUND, "the session has no page to look at")
             return _redirect(links.devtools_page(session.record, pages[0], path))
         body = await self._ask(session, f"/devtools/{quote(path)}")
+        if not body:  # which Chromium sends with 200 for a file that it has not
+            raise GatewayError(Code.NOT_FOUND, f"DevTools has no file {path[:80]!r}")
         # One build of Chromium has the same files always: a second window need not load them again.
         headers = {"Cache-Control": "private, max-age=3600"}
         kind = mimetypes.guess_type(path)[0] or "application/octet-stream"

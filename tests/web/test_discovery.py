@@ -67,13 +67,12 @@ async def test_tabs_are_opened_activated_and_closed(tmp_path: Path) -> None:
                 assert (answer.status, await answer.text()) == (200, "Target activated")
         async with gateway.http.get(f"/json/close/{made['id']}") as answer:
             assert (answer.status, await answer.text()) == (200, "Target is closing")
-        for path in (
-            "/json/close/NOBODY",
-            f"/session/{number}/json/close/NOBODY",
-            f"/session/{number}/devtools/page/no_id_of_a_target",
-        ):
+        for path in ("/json/close/NOBODY", f"/session/{number}/json/close/NOBODY"):
             status, body = await gateway.call("GET", path)
             assert (status, body["error"]["code"]) == (404, "target_not_found")
+        for path in ("page/no_id_of_a_target", "no,such/file.js"):
+            status, body = await gateway.call("GET", f"/session/{number}/devtools/{path}")
+            assert (status, body["error"]["code"]) == (404, "not_found")
         await gateway.registry.created(API)
         status, body = await gateway.call("PUT", "/json/new")
         assert (status, body["error"]["code"]) == (409, "not_running")
