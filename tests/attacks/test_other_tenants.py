@@ -191,7 +191,12 @@ async def test_nor_in_any_list_or_count(tmp_path: Path) -> None:
             "maxConcurrent",
             "maxQueued",
             "reason",
+            "message",
+            "date",
+            "cpu",
+            "memory",
         }
+        assert (pressure["cpu"], pressure["memory"]) == (None, None), "the machine's load would tell of the others"
         assert {"snapshotBytes", "maxSnapshotBytes"} < set((await a.ok("GET", "/pressure"))["pressure"])
         assert (await b.call("GET", "/metrics"))[0] == 403
         # The same names are its own.

@@ -37,7 +37,8 @@ def test_each_status_is_one_of_steels(status: Status) -> None:
 
 
 def test_a_live_session() -> None:
-    shown = dumped(session_shape(RECORD, LINKS, 1234, secret=True))
+    record = replace(RECORD, created_at=time.time() - 5)
+    shown = dumped(session_shape(record, LINKS, 1234, secret=True))
     assert shown["releaseReason"] is None, "always told"
     assert "userAgent" not in shown
     assert "region" not in shown
