@@ -254,8 +254,9 @@ async def _closed(context: BrowserContext, there: list[Page]) -> None:
     """Windows that the site has opened go with the request."""
     for page in context.pages:
         if page not in there:
-            with suppress(PlaywrightError):  # it is gone already
-                await page.close()
+            with suppress(PlaywrightError, TimeoutError):  # it is gone already, or hangs and goes with the browser
+                async with asyncio.timeout(STOP):
+                    await page.close()
 
 
 async def _kept(session: Session, before: ContextDocument) -> bool:
