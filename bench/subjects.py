@@ -95,9 +95,9 @@ async def started() -> AsyncIterator[Field]:
     with TemporaryDirectory(prefix="cdp-bench-") as name:
         directory = Path(name)
         async with _gateway(directory) as (gateway, url):
-            session = await _asked(
-                "POST", f"{url}/session", {"ttl": AN_HOUR, "processKeepAlive": AN_HOUR, "persist": False}
-            )
+            # The others reach its browser past the gateway, which would have it stand still.
+            body = {"ttl": AN_HOUR, "processKeepAlive": AN_HOUR, "persist": False, "park": False}
+            session = await _asked("POST", f"{url}/session", body)
             endpoint = next((directory / "data" / "browsers").glob("*/profile/DevToolsActivePort"))
             chromium, path = endpoint.read_text().split()
             listed = await _asked("GET", f"http://127.0.0.1:{chromium}/json/list")
