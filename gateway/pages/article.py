@@ -7,8 +7,6 @@ that is not small is read in a process of its own, with limits: what it does the
 import asyncio
 import json
 import logging
-import resource
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,14 +18,8 @@ from lxml.html import HtmlElement
 from readability import Document
 from readability.readability import Unparseable
 
-from browser_pool.tasks import to_the_end
-from gateway.errors import Code, GatewayError
+from gateway.pages import apart
 
-SMALL = 64 << 10  # characters that are read in a thread of ours
-LARGEST = 10 << 20  # characters of a page
-MEMORY = 2 << 30  # bytes of address space of the process that reads a large one
-PATIENCE = 60.0  # seconds for it
-AT_ONCE = 2  # such processes
 EXCERPT = 300  # characters
 SCHEMES = ("http", "https")
 # Of no use to who reads a page for what it says.
@@ -194,16 +186,15 @@ class Articles:
     """Reads them, a few large ones at once."""
 
     def __init__(self) -> None:
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._apart = apart.Apart("gateway.pages.article")
 
     async def told(self, source: str, url: str, wanted: Sequence[Form]) -> dict[str, Any]:
         """As `tell` has it. Raises PAGE_UNREADABLE (422)."""
-        if len(source) > LARGEST:
-            raise _unreadable(f"it has more than {LARGEST} characters")
-        if len(source) <= SMALL:
+        apart.check(source)
+        if len(source) <= apart.SMALL:
             return await asyncio.to_thread(tell, source, url, wanted)
-        async with self._turns:
-            return await _told_apart(source, url, wanted)
+        told: dict[str, Any] = await self._apart.asked([source, url, list(wanted)])
+        return told
 
 
 def tell(source: str, url: str, wanted: Sequence[Form]) -> dict[str, Any]:
@@ -234,35 +225,6 @@ def tell(source: str, url: str, wanted: Sequence[Form]) -> dict[str, Any]:
     if Form.READABLE in wanted:
         told[Form.READABLE.value] = article.readable
     return told
-
-
-async def _told_apart(source: str, url: str, wanted: Sequence[Form]) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-m", "gateway.pages.article"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-        env={},  # nothing of the gateway's own
-    )
-    try:
-        async with asyncio.timeout(PATIENCE):
-            asked = json.dumps([source, url, list(wanted)]).encode()
-            answer, _ = await process.communicate(asked)
-    except TimeoutError:
-        raise _unreadable(f"it took longer than {PATIENCE:g} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await to_the_end(process.wait())
-    if process.returncode != 0:
-        raise _unreadable("it takes too much memory, or is nothing that a parser can bear")
-    told: dict[str, Any] = json.loads(answer)
-    return told
-
-
-def _unreadable(why: str) -> GatewayError:
-    return GatewayError(Code.PAGE_UNREADABLE, f"the page cannot be read: {why}")
 
 
 def plain(source: str) -> str:
@@ -296,14 +258,11 @@ def _joined(base: str, target: str) -> str | None:
         return None
 
 
-def main() -> None:
-    """One page: JSON from the standard input, and to the output."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(PATIENCE), int(PATIENCE)))
-    source, url, wanted = json.load(sys.stdin.buffer)
-    sys.stdout.write(json.dumps(tell(source, url, [Form(name) for name in wanted])))
+def _answered(question: Any) -> dict[str, Any]:
+    source, url, wanted = question
+    return tell(source, url, [Form(name) for name in wanted])
 
 
 logging.getLogger("readability").setLevel(logging.CRITICAL)  # what it says of a page is said by us
 if __name__ == "__main__":
-    main()
+    apart.answer(_answered)

@@ -6,9 +6,6 @@ up nor take along the gateway.
 """
 
 import asyncio
-import json
-import resource
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -21,13 +18,9 @@ import lxml.html
 from markdownify import ATX, markdownify
 
 from gateway.errors import Code, GatewayError
+from gateway.pages import apart
 from gateway.pages.extract import UNSEEN, Field, Kind, extracted, parsed, text_of
 
-SMALL = 64 << 10  # characters that are read in a thread of ours, some 0.3 s at most
-LARGEST = 10 << 20  # characters of a page
-MEMORY = 2 << 30  # bytes of address space of the process that reads a large one
-PATIENCE = 30.0  # seconds for it
-AT_ONCE = 2  # processes
 SCHEMES = ("http", "https", "mailto", "tel", "ftp")  # of links
 
 
@@ -49,7 +42,7 @@ class Reader:
     """Reads pages, a few large ones at once."""
 
     def __init__(self) -> None:
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._apart = apart.Apart("gateway.pages.outputs")
 
     async def outputs(
         self, html: str, url: str, wanted: Sequence[Output], fields: Mapping[str, Field]
@@ -58,18 +51,20 @@ class Reader:
 
         Raises GatewayError: BAD_REQUEST for what is no selector, PAGE_UNREADABLE (422) for a page that is too large.
         """
-        if len(html) > LARGEST:
-            raise _unreadable(f"it has more than {LARGEST} characters")
+        apart.check(html)
         made: dict[str, Any] = {}
         if Output.HTML in wanted:
             made[Output.HTML.value] = html
         reading = [output for output in wanted if output in READ]
         if not reading:
             return made
-        if len(html) <= SMALL and all(field.quick for field in fields.values()):
+        if len(html) <= apart.SMALL and all(field.quick for field in fields.values()):
             return made | await asyncio.to_thread(read, html, url, reading, fields)
-        async with self._turns:
-            return made | await _read_apart(html, url, reading, fields)
+        asked = {"html": html, "url": url, "wanted": reading, "fields": {name: asdict(f) for name, f in fields.items()}}
+        answer: dict[str, Any] = await self._apart.asked(asked)
+        if "refused" in answer:
+            raise GatewayError(Code[answer["refused"]], answer["words"])
+        return made | answer
 
 
 def read(html: str, url: str, wanted: Sequence[Output], fields: Mapping[str, Field]) -> dict[str, Any]:
@@ -112,7 +107,7 @@ def markdown(root: Any, url: str) -> str:
     try:
         made: str = markdownify(text, heading_style=ATX, bullets="-", bs4_options="lxml")
     except RecursionError:
-        raise _unreadable("its elements are nested too deep for Markdown") from None
+        raise apart.unreadable("its elements are nested too deep for Markdown") from None
     lines = [line.rstrip() for line in made.strip().splitlines()]
     return "\n".join(line for line, before in zip(lines, ["", *lines], strict=False) if line or before)
 
@@ -125,54 +120,13 @@ def _base(root: Any, url: str) -> str:
         return url
 
 
-def _unreadable(why: str) -> GatewayError:
-    return GatewayError(Code.PAGE_UNREADABLE, f"the page cannot be read: {why}")
-
-
-async def _read_apart(html: str, url: str, wanted: Sequence[Output], fields: Mapping[str, Field]) -> dict[str, Any]:
-    asked = {
-        "html": html,
-        "url": url,
-        "wanted": list(wanted),
-        "fields": {name: asdict(f) for name, f in fields.items()},
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-m", "gateway.pages.outputs"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-        env={},  # nothing of the gateway's own
-    )
-    try:
-        async with asyncio.timeout(PATIENCE):
-            told, _ = await process.communicate(json.dumps(asked).encode())
-    except TimeoutError:
-        raise _unreadable(f"it took longer than {PATIENCE:g} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        raise _unreadable("it takes too much memory, or is nothing that a parser can bear")
-    answer: dict[str, Any] = json.loads(told)
-    if "refused" in answer:
-        raise GatewayError(Code[answer["refused"]], answer["words"])
-    return answer
-
-
-def main() -> None:
-    """One page: JSON from the standard input, and to the output."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(PATIENCE), int(PATIENCE)))
-    asked = json.load(sys.stdin.buffer)
+def _answered(asked: Any) -> dict[str, Any]:
     fields = {name: Field(**{**value, "kind": Kind(value["kind"])}) for name, value in asked["fields"].items()}
     try:
-        made = read(asked["html"], asked["url"], [Output(name) for name in asked["wanted"]], fields)
+        return read(asked["html"], asked["url"], [Output(name) for name in asked["wanted"]], fields)
     except GatewayError as error:
-        made = {"refused": error.code.name, "words": error.message}
-    sys.stdout.write(json.dumps(made))
+        return {"refused": error.code.name, "words": error.message}
 
 
 if __name__ == "__main__":
-    main()
+    apart.answer(_answered)

@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.errors import Code, GatewayError
-from gateway.pages import article
-from gateway.pages.article import LARGEST, SMALL, Articles, Form, tell
+from gateway.pages import apart
+from gateway.pages.article import Articles, Form, tell
 
 PAGE = """<!doctype html><html lang=en><head><title> The
  title </title><base href="/dir/">
@@ -59,13 +59,13 @@ def test_whatever_it_is_it_can_be_read(source: str) -> None:
 
 
 async def test_a_large_page_is_read_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    large = "<div>" * (SMALL // 4) + "<a href=/x>deep</a>" + "é" * 10
+    large = "<div>" * (apart.SMALL // 4) + "<a href=/x>deep</a>" + "é" * 10
     here = tell(PAGE, "http://x.test/a", list(Form))
-    monkeypatch.setattr(article, "SMALL", 100)
+    monkeypatch.setattr(apart, "SMALL", 100)
     assert await Articles().told(PAGE, "http://x.test/a", list(Form)) == here
     assert set(await Articles().told(large, "http://x.test/", [])) == {"links", "metadata"}
-    for source, patience in (("x" * (LARGEST + 1), 60.0), (PAGE, 0.0)):
-        monkeypatch.setattr(article, "PATIENCE", patience)
+    for source, patience in (("x" * (apart.LARGEST + 1), 60.0), (PAGE, 0.0)):
+        monkeypatch.setattr(apart, "PATIENCE", patience)
         with pytest.raises(GatewayError) as error:
             await Articles().told(source, "http://x.test/", [])
         assert error.value.code is Code.PAGE_UNREADABLE

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.errors import Code, GatewayError
-from gateway.pages import outputs
+from gateway.pages import apart
 from gateway.pages.extract import Field
 from gateway.pages.outputs import Output, Reader, read
 
@@ -43,7 +43,7 @@ def test_links_follow_the_base() -> None:
 async def test_a_large_page_is_read_by_another_process_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     fields = {"li": Field("li", all=True)}
     here = await Reader().outputs(PAGE, URL, ALL, fields)
-    monkeypatch.setattr(outputs, "SMALL", 10)
+    monkeypatch.setattr(apart, "SMALL", 10)
     assert await Reader().outputs(PAGE, URL, ALL, fields) == here
     with pytest.raises(GatewayError, match="selector") as refused:
         await Reader().outputs(PAGE, URL, ALL, {"x": Field("###")})
@@ -51,18 +51,18 @@ async def test_a_large_page_is_read_by_another_process_alike(monkeypatch: pytest
 
 
 async def test_a_selector_that_never_ends_costs_nobody_else_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, "PATIENCE", 1.0)
+    monkeypatch.setattr(apart, "PATIENCE", 1.0)
     with pytest.raises(GatewayError, match="took longer") as refused:
         await Reader().outputs("<p>x" * 15_000, URL, [Output.JSON], {"x": Field("p ~ p ~ p ~ p ~ p")})
     assert refused.value.code is Code.PAGE_UNREADABLE
 
 
 async def test_one_that_cannot_be_read_costs_nobody_else_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, "PATIENCE", 0.01)
+    monkeypatch.setattr(apart, "PATIENCE", 0.01)
     with pytest.raises(GatewayError, match="took longer") as refused:
         await Reader().outputs("<p>" * 30_000, URL, [Output.MARKDOWN], {})
     assert refused.value.code is Code.PAGE_UNREADABLE
-    monkeypatch.setattr(outputs, "LARGEST", 10)
+    monkeypatch.setattr(apart, "LARGEST", 10)
     with pytest.raises(GatewayError, match="more than 10 characters"):
         await Reader().outputs(PAGE, URL, [Output.HTML], {})
 
