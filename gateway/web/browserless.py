@@ -34,7 +34,7 @@ from gateway.web.browserless_shapes import (
 )
 from gateway.web.connect import standard_spec
 from gateway.web.door import PRINCIPAL, SEATED
-from gateway.web.sessions import check_query, json_body, session_id
+from gateway.web.request import check_query, json_body, session_id
 from gateway.web.shapes import read
 
 __all__ = ["OPERATIONS", "Browserless"]

@@ -30,7 +30,7 @@ from gateway.tenancy.secret import digest, same
 from gateway.web import network
 from gateway.web.door import PRINCIPAL, SEATED, Door, credential
 from gateway.web.links import links_of
-from gateway.web.sessions import check_query, session_id, switch
+from gateway.web.request import check_query, session_id, switch
 from gateway.web.shapes import LaunchBody, checked_flags, launch_identity, mode_of, read, seconds
 
 log = structlog.get_logger()

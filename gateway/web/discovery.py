@@ -23,7 +23,7 @@ from gateway.session.session import Session
 from gateway.tenancy.access import Access
 from gateway.web.door import PRINCIPAL
 from gateway.web.links import Links, links_of
-from gateway.web.sessions import CREDENTIALS, check_query, session_id
+from gateway.web.request import CREDENTIALS, check_query, session_id
 
 
 class Discovery:

@@ -15,7 +15,7 @@ from gateway.web.headers import page_policy
 from gateway.web.openapi import document
 from gateway.web.operations import all_operations
 from gateway.web.page import BASE, page
-from gateway.web.sessions import check_query
+from gateway.web.request import check_query
 
 FRAME = (Path(__file__).parent / "static" / "docs.html").read_text()
 # Scripts and styles are in the frame alone: whatever comes into it is text.

@@ -17,7 +17,7 @@ from gateway.session.commands import instant
 from gateway.session.files import File, Files, Kind
 from gateway.session.registry import Registry
 from gateway.web.door import PRINCIPAL
-from gateway.web.sessions import check_query, session_id
+from gateway.web.request import check_query, session_id
 
 MOST = 100  # files in one request
 KIND = frozenset({"kind"})

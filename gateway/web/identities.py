@@ -14,7 +14,7 @@ from gateway.records import Identity
 from gateway.store.base import Store
 from gateway.tenancy.access import Principal
 from gateway.web.door import PRINCIPAL
-from gateway.web.sessions import check_query, json_body
+from gateway.web.request import check_query, json_body
 from gateway.web.shapes import IdentityBody, identity_of, read
 
 # It stands in a path.

@@ -20,7 +20,7 @@ from gateway.session.seat import Seat
 from gateway.session.session import Session
 from gateway.web.connect import upgrade
 from gateway.web.door import PRINCIPAL
-from gateway.web.sessions import check_query, session_id
+from gateway.web.request import check_query, session_id
 
 log = structlog.get_logger()
 PAGE = (Path(__file__).parent / "static" / "live.html").read_text()

@@ -14,6 +14,7 @@ from gateway.session.commands import instant
 from gateway.store.jobs import Job, JobStatus
 from gateway.web.door import NUMBER, PRINCIPAL
 from gateway.web.operation import Example, Operation, Parameter, Reply, refused
+from gateway.web.request import check_query, json_body
 from gateway.web.scrapio_shapes import (
     FetchBody,
     InteractBody,
@@ -25,7 +26,7 @@ from gateway.web.scrapio_shapes import (
     asked,
     told,
 )
-from gateway.web.sessions import Named, check_query, json_body
+from gateway.web.sessions import Named
 from gateway.web.shapes import identity_of, read
 
 BODIES: dict[str, type[FetchBody]] = {"fetch": FetchBody, "interact": InteractBody}

@@ -1,7 +1,6 @@
 """The REST lifecycle of sessions: create, look at, change, save, stop, restore."""
 
 import hashlib
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,7 @@ import structlog
 from aiohttp import web
 
 from gateway.errors import Code, GatewayError
-from gateway.records import Identity, Kind, Limits, SessionId, SessionRecord, SessionSpec, Source, Status, is_session_id
+from gateway.records import Identity, Kind, Limits, SessionRecord, SessionSpec, Source, Status, is_session_id
 from gateway.session.commands import instant
 from gateway.session.registry import Registry
 from gateway.snapshot.document import ContextDocument
@@ -22,6 +21,7 @@ from gateway.web import network
 from gateway.web.browserless_session import native
 from gateway.web.door import PRINCIPAL
 from gateway.web.links import Links, links_of
+from gateway.web.request import check_query, json_body, session_id, switch
 from gateway.web.shapes import (
     AmendBody,
     ForkBody,
@@ -36,7 +36,6 @@ from gateway.web.shapes import (
 
 log = structlog.get_logger()
 LIST_QUERY = frozenset({"status", "name", "label", "cursor", "limit", "tenant"})
-CREDENTIALS = frozenset({"token", "apiKey"})
 HANDLES = ("connect", "stop", "devtools")  # URLs with which a session can be driven
 Named = Callable[[str, str], Awaitable[Identity]]  # a tenant's identity by its name; raises NOT_FOUND
 
@@ -249,40 +248,6 @@ class Sessions:
 
     def _limits_of(self, tenant: str) -> Limits:
         return self._registry.means.quotas.limits(tenant, self._limits)
-
-
-async def json_body(request: web.Request) -> object:
-    """The body as JSON; an empty one is an empty object. Raises BAD_REQUEST, or 413 from aiohttp."""
-    raw = await request.read()
-    if not raw.strip():
-        return {}
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise GatewayError(Code.BAD_REQUEST, f"body: not JSON: {error}") from None
-
-
-def check_query(request: web.Request, known: frozenset[str]) -> None:
-    """Refuse a query name that means nothing here (400)."""
-    for name in request.query:
-        if name not in known and name not in CREDENTIALS:
-            raise GatewayError(Code.UNKNOWN_PARAMETER, f"query: there is no parameter {name[:80]!r}")
-
-
-def switch(request: web.Request, name: str) -> bool:
-    """A query parameter that is true, false or absent."""
-    value = request.query.get(name, "false").lower()
-    if value not in ("true", "false", "1", "0", ""):
-        raise GatewayError(Code.BAD_REQUEST, f"{name}: true or false is wanted")
-    return value in ("true", "1", "")
-
-
-def session_id(key: str) -> SessionId:
-    """The id in a path: `ID` or the capability `ID.MAC`. Raises SESSION_NOT_FOUND for what cannot be one."""
-    text = key.partition(".")[0].lower()
-    if not is_session_id(text):
-        raise GatewayError(Code.SESSION_NOT_FOUND, f"there is no session {key[:80]!r}")
-    return SessionId(text)
 
 
 def list_query(request: web.Request, principal: Principal) -> Query:

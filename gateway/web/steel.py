@@ -21,7 +21,7 @@ from gateway.store.base import Query
 from gateway.tenancy.access import Access, Principal
 from gateway.web.door import PRINCIPAL
 from gateway.web.links import Links, links_of
-from gateway.web.sessions import check_query, json_body, session_id
+from gateway.web.request import check_query, json_body, session_id
 from gateway.web.shapes import read
 from gateway.web.steel_answers import AMONG, LiveDetails, Page, Released, dumped, events_of, session_shape, status_of
 from gateway.web.steel_operations import OPERATIONS

@@ -18,7 +18,7 @@ from gateway.pages.keys import Key, UnknownKey, chord
 from gateway.session.registry import Registry
 from gateway.web.door import PRINCIPAL
 from gateway.web.operation import Example, Operation, Parameter, Reply, refused
-from gateway.web.sessions import check_query, json_body
+from gateway.web.request import check_query, json_body
 from gateway.web.shapes import Text, read
 from gateway.web.steel import session_of
 

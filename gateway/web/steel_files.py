@@ -23,7 +23,7 @@ from gateway.session.commands import instant
 from gateway.session.files import File, Files, Kind
 from gateway.session.registry import Registry
 from gateway.web.files import attached, sent
-from gateway.web.sessions import check_query
+from gateway.web.request import check_query
 from gateway.web.steel import session_of
 from gateway.web.steel_answers import FileList, FileShape, dumped
 from gateway.web.steel_operations import ELSEWHERE

@@ -21,7 +21,7 @@ from gateway.pages.visit import Goto, Viewport, Visit, checked_url, visited
 from gateway.records import Egress, Role
 from gateway.web.door import PRINCIPAL
 from gateway.web.operation import Example, Operation, Parameter, Reply, refused
-from gateway.web.sessions import check_query, json_body
+from gateway.web.request import check_query, json_body
 from gateway.web.shapes import Shape, Text, read
 
 LOADING = 30.0  # seconds

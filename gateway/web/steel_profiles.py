@@ -21,7 +21,7 @@ from gateway.store.profiles import Profile, Stage
 from gateway.web import network
 from gateway.web.door import PRINCIPAL
 from gateway.web.operation import Operation, Parameter, Reply, refused
-from gateway.web.sessions import check_query
+from gateway.web.request import check_query
 from gateway.web.shapes import Plain, Shape, Text, read
 
 LARGEST = 512 << 20  # bytes of a zip

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from browser_pool.devtools import DevTools
 from tests.identity.places import evaluate, goto
+from tests.site.local import served
 
 DETECT = Path(__file__).with_name("detect.js").read_text()
 TELL = f"<script>{DETECT} detect().then((found) => parent.postMessage([name, found], '*'))</script>"
@@ -81,15 +82,9 @@ async def detection() -> AsyncIterator[Detection]:
     site = Detection()
     app = web.Application()
     app.router.add_get("/{path:.*}", site.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        port = runner.addresses[0][1]
+    async with served(app) as port:
         site.url, site.other = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
         yield site
-    finally:
-        await runner.cleanup()
 
 
 def caught(found: dict[str, dict[str, list[Any]]]) -> dict[str, str]:

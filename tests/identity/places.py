@@ -16,6 +16,7 @@ from browser_pool.devtools import DevTools, DevToolsError, open_devtools
 from browser_pool.spec import LaunchSpec, Mode
 from gateway.identity.launch import launch
 from gateway.records import Identity
+from tests.site.local import served
 
 LIKE_GECKO = "AppleWebKit/537.36 (KHTML, like Gecko)"
 AGENT = f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {LIKE_GECKO} Chrome/156.0.0.0 Safari/537.36"
@@ -145,15 +146,9 @@ async def places() -> AsyncIterator[Places]:
     site = Places()
     app = web.Application()
     app.router.add_get("/{path:.*}", site.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        port = runner.addresses[0][1]
+    async with served(app) as port:
         site.url, site.other = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
         yield site
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager

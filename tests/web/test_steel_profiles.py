@@ -14,6 +14,7 @@ from steel import APIStatusError, AsyncSteel
 from browser_pool.binary import Binaries
 from tests.journeys.driving import run_script, wire
 from tests.journeys.running import Gateway
+from tests.site.local import served
 
 # Each look tells what the ones before left, and leaves one more.
 PAGE = """<!doctype html><script>
@@ -32,14 +33,8 @@ async def counting() -> AsyncIterator[str]:
 
     app = web.Application()
     app.router.add_get("/", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    finally:
-        await runner.cleanup()
+    async with served(app) as port:
+        yield f"http://127.0.0.1:{port}/"
 
 
 async def grown(url: str, directory: Path) -> bytes:
