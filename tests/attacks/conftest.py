@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from browser_pool import confine
 from browser_pool.binary import Binaries
 from browser_pool.browser import Browser
 from browser_pool.confinement import Cell, Confinement, Limits, Wish
+from browser_pool.devtools import DevToolsError, DevToolsGone
 from browser_pool.pool import BrowserPool
 from browser_pool.road import Roads
 from tests.browser_pool.conftest import binaries, root, spec  # noqa: F401
@@ -59,11 +60,25 @@ class Page:
         """Its text once it is there; what kept it from opening in place of that."""
         told = await self.browser.devtools.send("Page.navigate", {"url": url}, session=self.session, timeout=NEVER)
         if "errorText" in told:
+            await self._error_shown()
             return f"refused: {told['errorText']}"
         loaded = "document.readyState === 'complete' && location.href !== 'about:blank'"
         while await self.run(loaded) is not True:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return str(await self.run("document.documentElement.innerText"))
+
+    async def _error_shown(self) -> None:
+        """Chromium's page about it comes a moment later: what is asked just then is sometimes never answered."""
+        asked = {"expression": "location.href", "returnByValue": True}
+        with suppress(TimeoutError):  # not every refusal has one
+            async with asyncio.timeout(3):
+                while True:
+                    with suppress(DevToolsError, DevToolsGone):
+                        send = self.browser.devtools.send
+                        reply = await send("Runtime.evaluate", asked, session=self.session, timeout=1)
+                        if reply["result"].get("value", "").startswith("chrome-error:"):
+                            return
+                    await asyncio.sleep(0.02)
 
     async def run(self, script: str) -> Any:
         """What it comes to (Runtime.evaluate), a promise awaited; the exception's words where it throws."""

@@ -40,12 +40,12 @@ async def test_made_by_scrapios(gateway: Gateway, site: Site, steel: AsyncSteel)
         {"type": "click", "selector": "button[type=submit]"},
         {"type": "wait_for", "selector": "#title"},
     ]
-    asked: dict[str, Any] = {"url": f"{site.url}/login", "session": {"id": "shop"}, "output": ["text"]}
+    asked: dict[str, Any] = {"url": f"{site.url}/login", "session": {"id": "all-doors"}, "output": ["text"]}
     first = await told(gateway, "POST", "/v1/interact", **asked, actions=logging_in)
-    assert first["session"] == {"id": "shop", "updated": True}
+    assert first["session"] == {"id": "all-doors", "updated": True}
     assert f"Hello {USER}" in first["outputs"]["text"]
     # The native API lists it, Browserless's services and Puppeteer go on in it.
-    [listed] = (await told(gateway, "GET", "/sessions?name=shop"))["sessions"]
+    [listed] = (await told(gateway, "GET", "/sessions?name=all-doors"))["sessions"]
     session = listed["id"]
     page = await gateway.request("POST", f"/content?sessionId={session}", json={"url": f"{site.url}/account"})
     assert f"Hello {USER}" in page.ok()
