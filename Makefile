@@ -47,7 +47,18 @@ format: $(VENV)/.dev
 
 setup: $(VENV)/.browser
 
-setup-test: $(VENV)/.browser tests/clients/node_modules/.installed
+setup-test: $(VENV)/.browser tests/clients/node_modules/.installed $(VENV)/.redis
+
+# Tests start Redis themselves, so the system's own service is not to run (policy-rc.d).
+$(VENV)/.redis: | $(VENV)/.installed
+	@command -v redis-server >/dev/null || { \
+		echo "installing redis-server"; \
+		if [ $$(id -u) = 0 ]; then S=; else S="sudo -n"; fi; \
+		P=/usr/sbin/policy-rc.d; [ -e $$P ] || { printf '#!/bin/sh\nexit 101\n' | $$S tee $$P >/dev/null && $$S chmod +x $$P && made=1; }; \
+		$$S apt-get update -qq && $$S apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
+		if [ -n "$$made" ]; then $$S rm -f $$P; fi; \
+		command -v redis-server >/dev/null || { echo "install redis-server (5 or newer) and try again"; exit 1; }; }
+	@touch $@
 
 # Debian and Ubuntu ship Python without what makes virtual environments; it is installed where we may.
 $(VENV)/bin/python:

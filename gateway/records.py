@@ -233,6 +233,7 @@ class SessionRecord:
     used: Usage = field(default_factory=Usage)  # of the network, by its browsers that are gone
     generation: int = 0
     history: tuple[tuple[float, str], ...] = ()  # instants, and what happened: the last hundred
+    node: str | None = None  # of a fleet: which has its browser, or had it last
 
     def amended(
         self,

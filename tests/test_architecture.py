@@ -25,6 +25,7 @@ ORDER = (
     "gateway.identity",
     "gateway.snapshot",
     "gateway.tenancy",
+    "gateway.cluster",
     "gateway.session",
     "gateway.pages",
     "gateway.web",

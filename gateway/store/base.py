@@ -1,4 +1,4 @@
-"""What the session registry asks of a store. `sqlite.py` keeps it on one machine."""
+"""What the session registry asks of a store. `sqlite.py` keeps it on one machine, `redis.py` for a fleet."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -62,8 +62,8 @@ class Store(Protocol):
     async def page(self, query: Query) -> Page:
         """A tenant's records, newest first, standard ones only while they run. BAD_REQUEST for an unknown cursor."""
 
-    async def running(self) -> list[SessionRecord]:
-        """Every record whose status says that it holds a browser."""
+    async def running(self, node: str | None = None) -> list[SessionRecord]:
+        """Every record whose status says that it holds a browser; with `node` those whose browser is there."""
 
     async def saved_as(self, tenant: str, name: str) -> list[SessionRecord]:
         """A tenant's sessions of that name that have a snapshot, the one with the newest first: a few."""

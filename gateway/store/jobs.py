@@ -80,7 +80,10 @@ class JobStore(Protocol):
         """Bytes that are kept for a tenant: what is asked and what came of it."""
 
     async def unfinished(self) -> list[tuple[Job, bytes]]:
-        """Those that are queued or run, in the order in which they came, with what is asked."""
+        """Those of this node that are queued or run, in the order in which they came, with what is asked."""
+
+    async def inherit(self, node: str) -> list[tuple[Job, bytes]]:
+        """The same of another node of the fleet, which is gone: they are this one's from now on, and no other's."""
 
     async def expire(self, instant: float) -> int:
         """Forget those that finished before `instant`; how many."""
@@ -147,6 +150,10 @@ class JobTable:
         """See JobStore."""
         sql = f"SELECT {_COLUMNS}, request FROM jobs WHERE finished_at IS NULL ORDER BY number"
         return [(_job(row), row[7]) for row in await self._rows(sql, ())]
+
+    async def inherit(self, node: str) -> list[tuple[Job, bytes]]:
+        """See JobStore. Here there is but one node."""
+        return []
 
     async def expire(self, instant: float) -> int:
         """See JobStore."""

@@ -131,11 +131,12 @@ class SqliteStore:
         records = tuple(found[: query.limit])
         return Page(records, records[-1].id if more else None)
 
-    async def running(self) -> list[SessionRecord]:
+    async def running(self, node: str | None = None) -> list[SessionRecord]:
         """See Store."""
-        return await self._records(
+        found = await self._records(
             f"SELECT record FROM sessions WHERE status IN ({','.join('?' * len(RUNNING))})", RUNNING
         )
+        return [record for record in found if node in (None, record.node)]
 
     async def saved_as(self, tenant: str, name: str) -> list[SessionRecord]:
         """See Store."""

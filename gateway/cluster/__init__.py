@@ -1,0 +1,1 @@
+"""Many gateways as one: who is there, which has which session, and how a request gets to it."""
