@@ -7,7 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from gateway import __version__
-from gateway.config import Config, ConfigError, load, url
+from gateway.config import Config, ConfigError, load
+from gateway.values import url
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -60,8 +61,7 @@ def _settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="TOML file of settings")
     for item in fields(Config):
         name = f"--{item.name.replace('_', '-')}"
-        later = "; not yet in force" if item.metadata["later"] else ""
-        text = f"{item.metadata['help']}{later} (GATEWAY_{item.name.upper()})".replace("%", "%%")
+        text = f"{item.metadata['help']} (GATEWAY_{item.name.upper()})".replace("%", "%%")
         if isinstance(item.default, bool):
             parser.add_argument(name, nargs="?", const="true", metavar="BOOL", help=text)
         else:
@@ -78,8 +78,6 @@ def _config(arguments: argparse.Namespace) -> Config:
 def _serve(arguments: argparse.Namespace) -> int:
     import asyncio
 
-    import structlog
-
     from browser_pool.confinement import NotConfined
     from gateway import log, node
     from gateway.errors import GatewayError
@@ -91,8 +89,6 @@ def _serve(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise ConfigError(f"data_dir: {config.data_dir} cannot be used: {error.strerror}") from None
     log.configure(config.log_level, config.log_format, tuple(filter(None, (known.token, config.cluster_key))))
-    for name in config.not_in_force():
-        structlog.get_logger().warning("setting_not_in_force", setting=name)
 
     def ready(port: int) -> None:
         host = f"[{config.host}]" if ":" in config.host else config.host

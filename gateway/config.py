@@ -4,143 +4,42 @@
 in seconds, sizes in bytes.
 """
 
-import base64
-import binascii
 import ipaddress
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from browser_pool.confinement import Confinement, Limits, Wish
-from gateway.egress.pattern import pattern
+from gateway.values import (
+    count,
+    destinations,
+    duration,
+    keys,
+    networks,
+    node,
+    one_of,
+    path,
+    paths,
+    port,
+    redis,
+    secret,
+    size,
+    snapshots,
+    switch,
+    url,
+    words,
+)
 
 
 class ConfigError(ValueError):
     """A setting that is unknown or has a bad value; the message names it."""
 
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?\Z")
-_SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-
-
-def duration(text: str) -> float:
-    """`30s`, `5m`, `1h`, `90d`, or plain milliseconds; in seconds."""
-    match = _DURATION.match(text.strip())
-    if match is None:
-        raise ValueError("a duration is wanted: 30s, 5m, 1h, 90d or plain milliseconds")
-    return float(match[1]) * _UNITS[match[2] or "ms"]
-
-
-def size(text: str) -> int:
-    """`10MiB` or plain bytes; in bytes."""
-    match = _SIZE.match(text.strip())
-    if match is None:
-        raise ValueError("a size is wanted: 10MiB or plain bytes")
-    return int(match[1]) * _SIZES[match[2] or "B"]
-
-
-def count(text: str) -> int:
-    """A whole number, zero or more."""
-    if not text.strip().isdigit():
-        raise ValueError("a whole number, zero or more, is wanted")
-    return int(text)
-
-
-def port(text: str) -> int:
-    """0 to 65535; 0 takes a free one."""
-    number = count(text)
-    if number > 65535:
-        raise ValueError("a port is wanted: 0 to 65535")
-    return number
-
-
-def path(text: str) -> Path:
-    """A file or directory; `~` is the home directory."""
-    return Path(text).expanduser().absolute()
-
-
-def paths(text: str) -> tuple[Path, ...]:
-    """Files or directories, comma separated."""
-    return tuple(path(word) for word in words(text))
-
-
-def switch(text: str) -> bool:
-    """true or false."""
-    if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
-        raise ValueError("true or false is wanted")
-    return text.lower() in ("true", "1", "yes")
-
-
-def words(text: str) -> tuple[str, ...]:
-    """Comma separated."""
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-def keys(text: str) -> tuple[bytes, ...]:
-    """Base64 of 32 bytes each, comma separated, newest first."""
-    found = []
-    for word in words(text):
-        try:
-            key = base64.b64decode(word, validate=True)
-        except binascii.Error:
-            key = b""
-        if len(key) != 32:
-            raise ValueError("base64 of 32 bytes is wanted; make one with: openssl rand -base64 32")
-        found.append(key)
-    return tuple(found)
-
-
-def secret(text: str) -> str:
-    """1 to 512 visible ASCII characters."""
-    if not re.fullmatch(r"[!-~]{1,512}", text):
-        raise ValueError("1 to 512 visible ASCII characters without spaces are wanted")
-    return text
-
-
-def url(text: str) -> str:
-    """http(s)://HOST[:PORT], without a path."""
-    parts = urlsplit(text)
-    rest = parts.path.strip("/") or parts.query or parts.fragment
-    if parts.scheme not in ("http", "https") or not parts.netloc or rest:
-        raise ValueError("http://HOST:PORT or https://HOST is wanted")
-    return text.rstrip("/")
-
-
-def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    """Addresses and networks in CIDR form, comma separated."""
-    try:
-        return tuple(ipaddress.ip_network(word) for word in words(text))
-    except ValueError as error:
-        raise ValueError(f"addresses or networks like 10.0.0.0/8 are wanted: {error}") from None
-
-
-def destinations(text: str) -> tuple[str, ...]:
-    """Patterns of hosts, networks and ports, comma separated."""
-    for word in words(text):
-        pattern(word)
-    return words(text)
-
-
-def one_of(*choices: str) -> Callable[[str], str]:
-    """One of these words."""
-
-    def read(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"one of {', '.join(choices)} is wanted")
-        return text
-
-    return read
-
-
-def setting(read: Callable[[str], Any], default: Any, text: str, *, later: bool = False) -> Any:
-    """A field of Config; `later` marks one that is accepted but not yet in force."""
-    return field(default=default, metadata={"read": read, "help": text, "later": later})
+def setting(read: Callable[[str], Any], default: Any, text: str) -> Any:
+    """A field of Config."""
+    return field(default=default, metadata={"read": read, "help": text})
 
 
 @dataclass(frozen=True)
@@ -188,12 +87,16 @@ class Config:
     )
     allowed_origins: tuple[str, ...] = setting(words, (), "web origins that may connect, beside the gateway's own")
     external_url: str | None = setting(url, None, "how clients reach the gateway, for the URLs that it hands out")
-    redis_url: str | None = setting(str, None, "Redis of the fleet", later=True)
-    node_address: str | None = setting(str, None, "how other nodes reach this one", later=True)
-    cluster_key: str | None = setting(secret, None, "what nodes authenticate each other with", later=True)
-    node_timeout: float = setting(duration, 10.0, "when a silent node counts as dead", later=True)
+    redis_url: str | None = setting(redis, None, "Redis that makes a fleet of the gateways that share it")
+    node_address: str | None = setting(
+        node, None, "how other nodes of the fleet reach this one: http://HOST:PORT; from host and port if not set"
+    )
+    cluster_key: str | None = setting(secret, None, "what nodes of the fleet know each other by: the same on all")
+    node_timeout: float = setting(duration, 10.0, "when a silent node counts as dead")
     drain_timeout: float = setting(duration, 20.0, "how long a stop may take to save sessions")
-    snapshot_store: str | None = setting(str, None, "file:DIR or s3://BUCKET", later=True)
+    snapshot_store: str | None = setting(
+        snapshots, None, "where nodes share what they save: file:DIR or s3://BUCKET[/PREFIX][?endpoint=URL&region=R]"
+    )
     max_body: int = setting(size, 10 << 20, "largest request body")
     files_max: int = setting(size, 1 << 30, "most bytes of files that a session may have: downloads and uploads")
     max_line: int = setting(size, 16 << 10, "longest request line, with its query, or header")
@@ -229,11 +132,13 @@ class Config:
         limits = Limits(self.browser_memory, self.browser_processes, self.browser_disk)
         return Confinement(Wish(self.confinement), limits)
 
-    def not_in_force(self) -> list[str]:
-        """Settings that were given another value than their default and have no effect yet."""
-        return [
-            item.name for item in fields(self) if item.metadata["later"] and getattr(self, item.name) != item.default
-        ]
+    @property
+    def node(self) -> str:
+        """How other nodes reach this one: its name in the fleet."""
+        if self.node_address is not None:
+            return self.node_address
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http{'s' if self.tls_cert else ''}://{host}:{self.port}"
 
 
 def load(flags: Mapping[str, str], environment: Mapping[str, str], file: Path | None) -> Config:
@@ -287,8 +192,23 @@ def _check(config: Config) -> None:
     for name in ("max_line", "max_head"):
         if getattr(config, name) < 1024:
             raise ConfigError(f"{name}: at least 1KiB is wanted")
+    if config.redis_url is not None:
+        _check_fleet(config)
     if config.max_sessions == 0:
         raise ConfigError("max_sessions: at least 1 is wanted")
+
+
+def _check_fleet(config: Config) -> None:
+    if config.cluster_key is None:
+        raise ConfigError("cluster_key: wanted with redis_url, the same on all nodes; one is: openssl rand -base64 32")
+    if config.token is None and config.tenants_file is None and not config.no_auth:
+        raise ConfigError("token: with redis_url all nodes must know the same; set token or tenants_file")
+    if config.snapshot_store is None:
+        raise ConfigError("snapshot_store: wanted with redis_url, the same for all nodes: file:DIR or s3://BUCKET")
+    if config.node_address is None and (config.port == 0 or config.host in ("0.0.0.0", "::")):
+        raise ConfigError("node_address: wanted with redis_url, where host and port do not say how others reach us")
+    if config.node_timeout < 1:
+        raise ConfigError("node_timeout: at least 1s is wanted")
 
 
 def is_loopback(host: str) -> bool:

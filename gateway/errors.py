@@ -24,6 +24,7 @@ class Code(Enum):
     FORBIDDEN = ("forbidden", 403)
     ORIGIN_REFUSED = ("origin_refused", 403)
     HOST_REFUSED = ("host_refused", 403)
+    HOP_REFUSED = ("hop_refused", 403)
     NOT_FOUND = ("not_found", 404)
     SESSION_NOT_FOUND = ("session_not_found", 404)
     TARGET_NOT_FOUND = ("target_not_found", 404)
@@ -57,6 +58,7 @@ class Code(Enum):
     TOO_MANY_JOBS = ("too_many_jobs", 429)
     TOO_MANY_FAILURES = ("too_many_failures", 429)
     TOO_MANY_CONNECTIONS = ("too_many_connections", 429)
+    NOT_HERE = ("not_here", 421)
     HEAD_TOO_LARGE = ("head_too_large", 431)
     UPGRADE_REQUIRED = ("upgrade_required", 426)
     INTERNAL = ("internal", 500)
@@ -70,6 +72,7 @@ class Code(Enum):
     SAVE_FAILED = ("save_failed", 503)
     DRAINING = ("draining", 503)
     STORE_UNAVAILABLE = ("store_unavailable", 503)
+    NODE_UNREACHABLE = ("node_unreachable", 503)
     TIMED_OUT = ("timeout", 504)
 
     def __init__(self, word: str, status: int) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import fcntl
+import hashlib
+import hmac
 import os
 import secrets
 import signal
@@ -20,13 +22,15 @@ from browser_pool.pool import BrowserPool
 from browser_pool.tasks import running
 from browser_pool.users import let_pass
 from gateway.adblock.filters import Filters
+from gateway.cluster.cluster import Cluster, joined
+from gateway.cluster.placement import Capacity
 from gateway.config import Config
 from gateway.egress.process import EgressProcess
 from gateway.pages.fetch import Fetches
 from gateway.pages.hosted import Hosted
-from gateway.pages.jobs import open_jobs
+from gateway.pages.jobs import Jobs, open_jobs
 from gateway.pages.service import open_pages
-from gateway.records import Limits, Rules
+from gateway.records import Limits, Rules, SessionId
 from gateway.relay.relay import relaying
 from gateway.session.files import Files
 from gateway.session.incarnation import Means
@@ -35,6 +39,9 @@ from gateway.session.profiles import Profiles
 from gateway.session.registry import Registry, open_registry
 from gateway.snapshot.seal import Sealer
 from gateway.snapshot.vault import Vault
+from gateway.store.base import Store
+from gateway.store.connection import Connection, open_redis
+from gateway.store.redis import RedisStore
 from gateway.store.sqlite import open_store
 from gateway.tenancy.access import Access
 from gateway.tenancy.queue import Slots
@@ -80,7 +87,11 @@ def prepare(config: Config) -> Secrets:
     taken = () if config.token is None else (digest(config.token),)
     tenants = None if config.tenants_file is None else Tenants(config.tenants_file, taken)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    key = bytes.fromhex(_kept(config.data_dir / "capability.key", lambda: secrets.token_hex(32)))
+    if config.redis_url is not None and config.cluster_key is not None:
+        # What one node hands out, any other is to know.
+        key = hmac.digest(config.cluster_key.encode(), b"cdp-gateway capabilities 1", hashlib.sha256)
+    else:
+        key = bytes.fromhex(_kept(config.data_dir / "capability.key", lambda: secrets.token_hex(32)))
     if config.no_auth or config.token is not None or tenants is not None:
         return Secrets(config.token, key, made=False, tenants=tenants)
     return Secrets(_kept(config.data_dir / "token", lambda: secrets.token_urlsafe(24)), key, made=True)
@@ -119,7 +130,7 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
     async with AsyncExitStack() as stack:
         stack.enter_context(_alone(directory))
         await asyncio.to_thread(vault.sweep)
-        store = await stack.enter_async_context(open_store(directory / "gateway.sqlite"))
+        store, redis = await stack.enter_async_context(_remembered(config))
         if os.geteuid() == 0 and config.confining.wish is not Wish.OFF:
             await asyncio.to_thread(let_pass, directory)  # browsers' users, to their own
         binaries = Binaries(config.browser)
@@ -138,7 +149,25 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
             )
         )
         _say_what_holds(pool)
-        quotas, storage = Quotas(access.tenant), Storage(store, vault, access.tenant)
+        cluster: Cluster | None = None
+        if redis is not None:
+
+            def room() -> Capacity:
+                return Capacity(most, len(pool.warm.ready), not registry.draining and not pool.short_of_memory)
+
+            cluster = await stack.enter_async_context(
+                joined(
+                    redis,
+                    config.node,
+                    capacity=room,
+                    tenant_of=access.tenant,
+                    queue_length=config.queue_length,
+                    queue_timeout=config.queue_timeout,
+                    node_timeout=config.node_timeout,
+                )
+            )
+        quotas = Quotas(access.tenant, None if cluster is None else cluster.charge)
+        storage = Storage(store, vault, access.tenant)
         filters = Filters(config.filter_lists)
         profiles = Profiles(store, vault, storage, directory / "profiles", usual=DIMENSIONS)
         await asyncio.to_thread(profiles.sweep)
@@ -151,9 +180,12 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
             quotas=quotas,
             storage=storage,
             filters=filters,
+            placed=cluster is not None,
             kept=profiles.keep,
         )
-        registry = await stack.enter_async_context(open_registry(store, means, drain_timeout=config.drain_timeout))
+        registry = await stack.enter_async_context(
+            open_registry(store, means, drain_timeout=config.drain_timeout, fleet=cluster)
+        )
         if known.tenants is not None:
             await stack.enter_async_context(running(known.tenants.follow(slots.settle), "tenants"))
         await stack.enter_async_context(running(files.watch(), "files"))
@@ -191,9 +223,46 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
         except OSError as error:
             raise CannotListen(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
         await egress.reserve({port})
+        if cluster is not None:
+            cluster.follower = _Follower(registry, jobs)
+            await cluster.open()
         # Sessions are put away while requests are still answered: a stop in progress gets its reply.
         stack.push_async_callback(registry.drain, config.drain_timeout)
         yield registry, port
+
+
+@asynccontextmanager
+async def _remembered(config: Config) -> AsyncIterator[tuple[Store, Connection | None]]:
+    """The store: of this machine, or of the fleet with the connection to its Redis. Raises STORE_UNAVAILABLE."""
+    if config.redis_url is None:
+        async with open_store(config.data_dir / "gateway.sqlite") as store:
+            yield store, None
+        return
+    async with open_redis(config.redis_url) as redis:
+        about = await redis.about()
+        if about.policy != "noeviction":
+            log.warning("redis_may_forget", maxmemory_policy=about.policy, advice="set it to noeviction")
+        if not about.logged:
+            log.warning("redis_does_not_persist", advice="set appendonly yes: what is suspended is forgotten with it")
+        yield RedisStore(redis, config.node), redis
+
+
+@dataclass(frozen=True, slots=True)
+class _Follower:
+    """Who puts right what happens in the fleet (`cluster/fleet.py`)."""
+
+    registry: Registry
+    jobs: Jobs
+
+    async def lost(self, session: SessionId) -> None:
+        await self.registry.lost(session)
+
+    async def returned(self) -> None:
+        await self.registry.returned()
+
+    async def died(self, node: str) -> None:
+        await self.registry.died(node)
+        await self.jobs.inherit(node)
 
 
 def _say_what_holds(pool: BrowserPool) -> None:

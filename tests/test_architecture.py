@@ -15,6 +15,7 @@ ORDER = (
     "gateway.records",
     "gateway.egress.address",
     "gateway.egress.pattern",  # settings are checked with it
+    "gateway.values",
     "gateway.config",
     "gateway.log",
     "gateway.audit",

@@ -212,16 +212,17 @@ def test_what_is_in_the_way_is_told_in_words(tmp_path: Path) -> None:
         assert "Traceback" not in second.stderr
 
 
-def test_a_setting_that_is_not_in_force_is_told(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        done = once(
-            "serve", "--port", str(taken.getsockname()[1]), "--data-dir", str(tmp_path), "--redis-url", "redis://a"
-        )
-    assert done.returncode == 1
-    assert '"event": "setting_not_in_force"' in done.stderr
-    assert '"setting": "redis_url"' in done.stderr
+def test_a_fleet_without_its_redis_is_told_in_words(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+        fleet = ("--redis-url", f"redis://:p4ssw0rd@127.0.0.1:{port}", "--cluster-key", "k", "--token", "t")
+        store = ("--snapshot-store", f"file:{tmp_path}/shared", "--port", "3999")
+        done = once("serve", *fleet, *store, "--data-dir", str(tmp_path / "data"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cdp-gateway: Redis cannot be used: " in done.stderr
+    assert "p4ssw0rd" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_unusable_record_file_is_told_in_words(tmp_path: Path) -> None:

@@ -1,13 +1,10 @@
 import base64
-from collections.abc import Callable
 from dataclasses import fields
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gateway import config as module
 from gateway.config import Config, ConfigError, is_loopback, load
 
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -23,7 +20,6 @@ def test_the_defaults() -> None:
     assert (config.process_keep_alive, config.drain_timeout) == (30, 20)
     assert (config.ttl_max, config.max_body) == (90 * 86400, 10 << 20)
     assert config.data_dir.is_absolute()
-    assert config.not_in_force() == []
 
 
 # Every setting with a text that it takes and what that means.
@@ -60,7 +56,7 @@ TAKEN: dict[str, tuple[str, object]] = {
     "allowed_origins": ("https://a.example", ("https://a.example",)),
     "external_url": ("https://gate.example/", "https://gate.example"),
     "redis_url": ("redis://r", "redis://r"),
-    "node_address": ("n:1", "n:1"),
+    "node_address": ("n:1", "http://n:1"),
     "cluster_key": ("k", "k"),
     "node_timeout": ("1s", 1.0),
     "drain_timeout": ("1s", 1.0),
@@ -95,7 +91,8 @@ def test_each_setting_from_each_source(name: str, tmp_path: Path) -> None:
     text, meant = TAKEN[name]
     file = tmp_path / "config.toml"
     file.write_text(f'{name} = "{text}"')
-    beside = {"tls_cert": {"tls_key": "/k"}, "tls_key": {"tls_cert": "/c"}}.get(name, {})  # both or neither
+    others = {"tls_cert": {"tls_key": "/k"}, "tls_key": {"tls_cert": "/c"}, "redis_url": FLEET}  # that it goes with
+    beside = {other: value for other, value in others.get(name, {}).items() if other != name}
     for config in (
         load({name: text, **beside}, {}, None),
         load(beside, {f"GATEWAY_{name.upper()}": text}, None),
@@ -142,6 +139,16 @@ REFUSED = [
     ("idle_timeout", "0"),
     ("stall_timeout", "0"),
     ("socket_stall_timeout", "0"),
+    ("redis_url", "localhost:6379"),
+    ("redis_url", "http://localhost"),
+    ("redis_url", "redis:///0"),
+    ("redis_url", "unix://"),
+    ("node_address", "http://n/path"),
+    ("node_address", "ftp://n"),
+    ("node_address", ""),
+    ("snapshot_store", "/shared"),
+    ("snapshot_store", "file:shared"),
+    ("snapshot_store", "s3:///prefix"),
     ("trusted_proxies", "10.0.0.1/8"),
     ("trusted_proxies", "proxy.example"),
     ("log_format", "xml"),
@@ -228,28 +235,31 @@ def test_a_certificate_without_its_key_is_refused(given: str, missing: str) -> N
         load({given: "/a"}, {}, None)
 
 
-def test_what_is_not_in_force_yet_is_told_when_it_was_set() -> None:
-    config = load({"node_timeout": "7s", "redis_url": "redis://r", "max_sessions": "2"}, {}, None)
-    assert config.not_in_force() == ["redis_url", "node_timeout"]
-    assert load({"warm": str(Config.warm)}, {}, None).not_in_force() == []
+FLEET = {"redis_url": "redis://r", "cluster_key": "k", "token": "t", "snapshot_store": "file:/s"}
+
+
+def test_what_a_fleet_needs() -> None:
+    config = load(FLEET, {}, None)
+    assert config.node == "http://127.0.0.1:3000"
+    assert load({**FLEET, "host": "::1"}, {}, None).node == "http://[::1]:3000"
+    assert load({**FLEET, "tls_cert": "/c", "tls_key": "/k"}, {}, None).node == "https://127.0.0.1:3000"
+    assert load({**FLEET, "host": "0.0.0.0", "node_address": "https://n:1"}, {}, None).node == "https://n:1"
+    assert load({**FLEET, "token": "t", "tenants_file": "/t.toml"}, {}, None).tenants_file == Path("/t.toml")
 
 
 @pytest.mark.parametrize(
-    ("read", "text", "meant"),
+    ("changed", "named"),
     [
-        (module.duration, " 30s ", 30.0),
-        (module.duration, "0.5m", 30.0),
-        (module.duration, "90d", 90 * 86400.0),
-        (module.duration, "20", 0.02),
-        (module.size, "10", 10),
-        (module.size, "2GiB", 2 << 30),
-        (module.size, "1 KiB", 1024),
-        (module.switch, "No", False),
-        (module.switch, "YES", True),
-        (module.words, " a ,,b, ", ("a", "b")),
-        (module.path, "~/x", Path.home() / "x"),
-        (module.path, "x", Path("x").absolute()),
+        ({"cluster_key": ""}, "cluster_key"),
+        ({"token": ""}, "token"),
+        ({"snapshot_store": ""}, "snapshot_store"),
+        ({"host": "0.0.0.0"}, "node_address"),
+        ({"host": "::"}, "node_address"),
+        ({"port": "0"}, "node_address"),
+        ({"node_timeout": "500ms"}, "node_timeout"),
     ],
 )
-def test_how_texts_are_read(read: Callable[[str], Any], text: str, meant: object) -> None:
-    assert read(text) == meant
+def test_what_a_fleet_lacks_is_named(changed: dict[str, str], named: str) -> None:
+    given = {name: text for name, text in {**FLEET, **changed}.items() if text}
+    with pytest.raises(ConfigError, match=f"^{named}: "):
+        load(given, {}, None)

@@ -38,6 +38,9 @@ class Follower(Protocol):
     async def lost(self, session: SessionId) -> None:
         """Another node has a session that runs here: its browser is to end, unsaved, and its clients to reconnect."""
 
+    async def returned(self) -> None:
+        """Redis was away and is back: perhaps it has forgotten what it was told before."""
+
     async def died(self, node: str) -> None:
         """A node is gone: what it had is to be put right. Several nodes may be told, and one several times."""
 
@@ -48,6 +51,10 @@ class Fleet(Protocol):
     @property
     def name(self) -> str | None:
         """This node's; None where there is but one."""
+
+    @property
+    def others(self) -> bool:
+        """Whether other nodes are there."""
 
     def new_id(self) -> SessionId:
         """For a session that is being made: the one that a place was granted for, where this request brought one."""
@@ -63,6 +70,12 @@ class Fleet(Protocol):
         FORBIDDEN (403), NAME_IN_USE (409).
         """
 
+    async def adopt(self, session: SessionId, tenant: str, name: str | None = None) -> Lease | None:
+        """The place of a session that an earlier process of this node had; None if another node has it."""
+
+    async def announce(self) -> None:
+        """Tell the others now how much room there is here. Raises nothing."""
+
     async def release(self, lease: Lease) -> None:
         """Give the place back. Repeating it, or for a lease that was lost, is harmless. Raises nothing."""
 
@@ -77,6 +90,7 @@ class Alone:
     """A fleet of one: there is a place for everything here, as far as there are slots (`tenancy/queue.py`)."""
 
     name: str | None = None
+    others = False
 
     def new_id(self) -> SessionId:
         """See Fleet."""
@@ -87,6 +101,13 @@ class Alone:
     ) -> Lease:
         """See Fleet."""
         return Lease(session, "", "")
+
+    async def adopt(self, session: SessionId, tenant: str, name: str | None = None) -> Lease | None:
+        """See Fleet."""
+        return Lease(session, "", "")
+
+    async def announce(self) -> None:
+        """See Fleet."""
 
     async def release(self, lease: Lease) -> None:
         """See Fleet."""

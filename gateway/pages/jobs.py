@@ -17,6 +17,7 @@ import structlog
 from pydantic import TypeAdapter
 
 from browser_pool.tasks import Start, crew
+from gateway.cluster.fleet import Elsewhere, Lease
 from gateway.errors import Code, GatewayError
 from gateway.pages.fetch import Answer, Asked
 from gateway.snapshot.seal import NoKey, Sealer
@@ -26,13 +27,17 @@ KEPT = 86400.0  # seconds that a result can be had
 AT_ONCE = 4  # jobs that run
 WAITING = 100  # jobs of one tenant that wait
 ROOM = 1 << 30  # bytes that the results of one tenant may take before no more jobs are taken
+Forward = Callable[[str, Asked, Lease | None], Awaitable[Answer]]  # to a node, with the place granted there
 _asked = TypeAdapter(Asked)
 _answer = TypeAdapter(Answer)
 log = structlog.get_logger()
 
 
 class Jobs:
-    """All jobs of this gateway. Made by `open_jobs`. `leaving` says whether the gateway stops: then none is over."""
+    """All jobs of this gateway. Made by `open_jobs`. `leaving` says whether the gateway stops: then none is over.
+
+    `forward` has what another node of the fleet must do done there.
+    """
 
     def __init__(
         self,
@@ -41,12 +46,14 @@ class Jobs:
         answer: Callable[[Asked], Awaitable[Answer]],
         start: Start,
         leaving: Callable[[], bool],
+        forward: Forward | None = None,
     ) -> None:
         self._store = store
         self._sealer = sealer
         self._answered = answer
         self._begin = start
         self._leaving = leaving
+        self._forward = forward
         self._queues: dict[str, deque[str]] = {}  # by tenant; whose turn is next comes first
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._running = 0
@@ -125,7 +132,14 @@ class Jobs:
 
     async def resume(self) -> None:
         """Go on with what an earlier process of ours left: what ran is run again only if that does no harm."""
-        for job, request in await self._store.unfinished():
+        await self._go_on(await self._store.unfinished())
+
+    async def inherit(self, node: str) -> None:
+        """The same with what another node of the fleet left, which is gone. Raises GatewayError."""
+        await self._go_on(await self._store.inherit(node))
+
+    async def _go_on(self, left: list[tuple[Job, bytes]]) -> None:
+        for job, request in left:
             try:
                 asked = _asked.validate_json(self._opened(job.id, "request", request))
             except (GatewayError, ValueError) as error:
@@ -193,13 +207,21 @@ class Jobs:
             return  # it was cancelled meanwhile
         try:
             asked = _asked.validate_json(self._opened(number, "request", request))
-            answer = await self._answered(asked)
+            answer = await self._somewhere(asked)
         except GatewayError as error:
             if not self._leaving():  # else the next process of ours goes on with it
                 await self._fail(number, error)
             return
         result = self._sealed(number, "result", _answer.dump_json(answer))
         await self._store.finish(number, JobStatus.COMPLETED, result, time.time())
+
+    async def _somewhere(self, asked: Asked) -> Answer:
+        try:
+            return await self._answered(asked)
+        except Elsewhere as other:
+            if self._forward is None:
+                raise
+            return await self._forward(other.node, asked, other.grant)
 
     async def _fail(self, number: str, error: GatewayError) -> None:
         told = {"code": error.code.name, "message": error.message, "details": dict(error.details)}
@@ -226,10 +248,14 @@ def _refusal(result: bytes) -> GatewayError:
 
 @asynccontextmanager
 async def open_jobs(
-    store: JobStore, sealer: Sealer, answer: Callable[[Asked], Awaitable[Answer]], leaving: Callable[[], bool]
+    store: JobStore,
+    sealer: Sealer,
+    answer: Callable[[Asked], Awaitable[Answer]],
+    leaving: Callable[[], bool],
+    forward: Forward | None = None,
 ) -> AsyncIterator[Jobs]:
     """The jobs, with those that an earlier process left; at the end those that run are given up, for the next one."""
     async with crew(patience=0) as start:
-        jobs = Jobs(store, sealer, answer, start, leaving)
+        jobs = Jobs(store, sealer, answer, start, leaving, forward)
         await jobs.resume()
         yield jobs

@@ -167,7 +167,7 @@ class Shared:
     async def run(self, registry: Registry, driver: Driver, ttl: float) -> None:
         """From its launch to its end; all that fails is told to those who wait for it."""
         try:
-            session = await registry.create(self.wanted.spec(ttl))
+            session = await registry.create(self.wanted.spec(ttl), here=True)
             async with session.attach() as seat:
                 seat.evicted.add_done_callback(lambda _: self._stirred.set())
                 async with driver.connected(seat.admitted.result(), self._gone) as self._remote:

@@ -35,23 +35,39 @@ def take_over(
     `accept` is the Sec-WebSocket-Accept of RFC 6455 section 4.2.2. Works on asyncio and uvloop transports,
     plain and TLS. aiohttp forgets the connection, and lets go of all that it kept for it.
     """
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError("the client left before the upgrade")
-    transport.write(
+    transport, early = accepted(
+        request,
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+        f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode(),
     )
-    _detect_death(transport)
-    tail = _Tail()
-    request.protocol.set_parser(tail)  # type: ignore[arg-type]  # marks the upgrade as taken, yields early bytes
     client = ClientLeg(transport, browser, commands, leave)
     transport.set_protocol(client)
     browser.attach(client)
-    client.start(tail.data)
-    request.protocol.transport = None  # or aiohttp would close it when the handler returns
-    request.protocol.connection_lost(None)
+    client.start(early)
+    let_go(request)
     return client
+
+
+def accepted(request: web.Request, head: bytes) -> tuple[asyncio.Transport, bytes]:
+    """Answer with `head`; the connection's transport, and what the client sent behind its request.
+
+    The transport gets a new protocol at once, and then aiohttp is made to `let_go`. Raises ConnectionResetError if the
+    client is gone.
+    """
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("the client left before the upgrade")
+    transport.write(head)
+    _detect_death(transport)
+    tail = _Tail()
+    request.protocol.set_parser(tail)  # type: ignore[arg-type]  # marks the upgrade as taken, yields early bytes
+    return transport, tail.data
+
+
+def let_go(request: web.Request) -> None:
+    """Let aiohttp forget a connection that it would close when the handler returns."""
+    request.protocol.transport = None
+    request.protocol.connection_lost(None)
 
 
 def _detect_death(transport: asyncio.Transport) -> None:

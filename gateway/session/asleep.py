@@ -28,8 +28,8 @@ async def made_asleep(registry: Registry, spec: SessionSpec, context: ContextDoc
     name = spec.name
     assert name is not None
     means, store = registry.means, registry._store
-    registry._refuse_while_draining()
-    spec = means.quotas.admit(spec, time.monotonic())
+    registry._refuse_while_draining(spec)
+    spec = await means.quotas.admit(spec, time.monotonic())
     async with registry._naming:
         registry._refuse_second(spec.tenant, name)
         if context is None:

@@ -56,6 +56,7 @@ class Means:
     quotas: Quotas = field(default_factory=Quotas)
     storage: Storage | None = None
     filters: Filters = field(default_factory=Filters)
+    placed: bool = False  # a session that begins has its place already, by the fleet
     kept: Callable[[SessionRecord, SnapshotInfo], Awaitable[None]] | None = None  # after a save that is a profile's too
 
     async def lead(self, browser: Browser, spec: SessionSpec) -> None:
@@ -144,7 +145,10 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Incar
     unwanted = await means.filters.engine() if record.spec.block_ads else None
     unwanted = thrifty(record.spec.thrift, unwanted)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(means.slots.taken(record.spec.tenant, again=record.incarnation > 1))
+        if means.placed:
+            stack.enter_context(means.slots.kept(record.spec.tenant))
+        else:
+            await stack.enter_async_context(means.slots.taken(record.spec.tenant, again=record.incarnation > 1))
         ready = stack.enter_context(means.precedence.preparing())
         pages = None
         try:

@@ -63,15 +63,17 @@ async def sweep_files(store: Store, files: Files) -> int:
 
 
 async def keep_sweeping(store: Store, registry: Registry, retention: float) -> None:
-    """Sweep every half minute, snapshots every hour. A store that is away for a time is tried again."""
+    """Sweep every half minute, snapshots every hour; of a fleet one node does. A store that is away is tried again."""
     looked = -SNAPSHOTS_EVERY
     while True:
         try:
-            if done := await sweep(store, registry, retention, time.time()):
+            leads = await store.leads("sweep", 2 * PERIOD)
+            if leads and (done := await sweep(store, registry, retention, time.time())):
                 log.info("sessions_swept", count=done)
             if time.monotonic() - looked >= SNAPSHOTS_EVERY:
                 looked = time.monotonic()
-                if done := await sweep_snapshots(store, registry.means.vault, retention, time.time()):
+                vault = registry.means.vault
+                if leads and (done := await sweep_snapshots(store, vault, retention, time.time())):
                     log.info("snapshots_swept", count=done)
                 if done := await sweep_files(store, registry.means.files):
                     log.info("files_swept", count=done)

@@ -21,12 +21,13 @@ class Ledger:
         self.record = record
         self._store = store
         self._written = record
+        self._forfeited = False
         self._log = structlog.get_logger().bind(session=record.id)
 
     @property
     def unwritten(self) -> bool:
         """It says other than the store."""
-        return self._written != self.record
+        return self._written != self.record and not self._forfeited
 
     def change(self, **fields: Any) -> None:
         """Fields of the record that are now other."""
@@ -45,6 +46,10 @@ class Ledger:
         idle = self.record.spec.idle
         return idle is not None and instant - (self.record.last_used_at or 0.0) > min(NOTED, idle / 4)
 
+    def forfeit(self) -> None:
+        """Another node has the session: what happens to it here is written down no more."""
+        self._forfeited = True
+
     async def generation(self) -> None:
         """Make all URLs that were handed out worthless. Raises GatewayError.
 
@@ -61,7 +66,7 @@ class Ledger:
     async def write(self) -> None:
         """Write it down where that is possible now; the session goes on in any case."""
         record = self.record
-        if record == self._written:
+        if record == self._written or self._forfeited:
             return
         try:
             await self._store.update(record)

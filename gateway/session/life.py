@@ -33,6 +33,7 @@ class Cause(Enum):
     LAUNCH_FAILED = ("launch_failed", CloseCode.FAULT, "the browser could not be started")
     SAVE_FAILED = ("save_failed", CloseCode.FAULT, "its context could not be saved")
     DRAINED = ("gateway_stopped", CloseCode.DRAINING, "the gateway is stopping")
+    MOVED = ("node_lost", CloseCode.NODE_GONE, "another node has the session now: reconnect")
     FAULT = ("gateway_fault", CloseCode.FAULT, "a fault in the gateway ended the session")
 
     def __init__(self, word: str, close: CloseCode, words: str) -> None:
@@ -194,6 +195,11 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """Another node of the fleet has the session: nothing of this browser counts any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class BrowserReady:
     """The launched browser answers."""
 
@@ -237,6 +243,7 @@ Event = (
     | CloseBrowser
     | Stop
     | Drain
+    | Lost
     | BrowserReady
     | BrowserFailed
     | BrowserGone

@@ -28,6 +28,7 @@ from gateway.session.life import (
     Evict,
     Launch,
     Linger,
+    Lost,
     Park,
     Refuse,
     Release,
@@ -66,6 +67,8 @@ def advance(state: State, event: Event, now: float, terms: Terms) -> Step:
             return _stop(state, event, terms)
         case Drain():
             return _put_away(state, Cause.DRAINED, terms)
+        case Lost():
+            return _lost(state)
         case BrowserReady():
             if isinstance(state, Starting):
                 return _ready(state, now, terms)
@@ -255,6 +258,22 @@ def _put_away(state: State, cause: Cause, terms: Terms) -> Step:
         case Suspended() if cause is Cause.EXPIRED:
             return Ended(cause), ()
     return state, ()
+
+
+def _lost(state: State) -> Step:
+    match state:
+        case Attached() | Detached():
+            evicted = tuple(Evict(seat, Cause.MOVED.close, Cause.MOVED.words) for seat in seats(state))
+            return Stopping(Cause.MOVED), (*evicted, Release(Save.NOTHING))
+        case Starting(waiting):
+            refused = tuple(Refuse(seat, Code.FENCED, Cause.MOVED) for seat, _ in waiting)
+            return Stopping(Cause.MOVED), (*refused, Release(Save.NOTHING))
+        case Suspending(waiting=waiting):  # what is being saved is refused where it is kept: it is fenced
+            return Stopping(Cause.MOVED), tuple(Refuse(seat, Code.FENCED, Cause.MOVED) for seat, _ in waiting)
+        case Stopping() | Suspended():
+            return (Stopping if isinstance(state, Stopping) else Ended)(Cause.MOVED), ()
+        case Ended():
+            return state, ()
 
 
 def _worth(cause: Cause, terms: Terms) -> Save:

@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import structlog
 
+from gateway.cluster.fleet import Fleet, Lease
 from gateway.errors import GatewayError
 from gateway.records import Kind, SessionRecord, Status
 from gateway.session.incarnation import Means, salvaged
+from gateway.session.orphans import KILLED, orphaned
 from gateway.session.session import Session
 from gateway.store.base import Store
 
@@ -17,25 +18,30 @@ log = structlog.get_logger()
 AT_ONCE = 4  # profiles that are saved side by side
 
 
-async def recover(store: Store, means: Means, adopt: Callable[[SessionRecord, float], Session]) -> None:
-    """Put right every session that was running: at the end each has its browser again, or has none.
+async def recover(
+    store: Store, fleet: Fleet, means: Means, adopt: Callable[[SessionRecord, float, Lease], Session]
+) -> None:
+    """Put right every session that was running here: at the end each has its browser again, or has none.
 
-    A browser that lives goes on with `adopt(record, until)`, for the time that it had left. Of one that died the
+    A browser that lives goes on with `adopt(record, until, lease)`, for the time that it had left. Of one that died the
     profile is saved. What it had saved before counts as it stands on disk: the process may have been killed
     between a save and its record. Browsers and profiles that belong to nobody are removed.
     """
     adopted: list[Session] = []
     turns = asyncio.Semaphore(AT_ONCE)
     async with asyncio.TaskGroup() as group:
-        for record in await store.running():
+        for record in await store.running(fleet.name):
+            lease = await fleet.adopt(record.id, record.spec.tenant, record.spec.name)
+            if lease is None:
+                continue  # another node has it by now
             left = means.pool.left.get(record.id)
             # Without a note of this incarnation its context had not been put in yet.
             ready = left is not None and left.about.get("incarnation") == record.incarnation
             if left is not None and left.alive and ready and goes_on(record):
-                adopted.append(adopt(record, waits_until(record, time.time())))
+                adopted.append(adopt(record, waits_until(record, time.time()), lease))
                 log.info("session_adopted", session=record.id)
             else:
-                group.create_task(_settle(store, means, record, ready, turns))  # the group awaits it
+                group.create_task(_settle(store, fleet, means, record, ready, turns, lease))  # the group awaits it
     for session in adopted:
         await session.ready.wait()
     await means.pool.forsake()
@@ -55,7 +61,15 @@ def waits_until(record: SessionRecord, now: float) -> float:
     return now + (record.spec.keep if record.keeps is None else record.keeps)
 
 
-async def _settle(store: Store, means: Means, record: SessionRecord, profile: bool, turns: asyncio.Semaphore) -> None:
+async def _settle(
+    store: Store,
+    fleet: Fleet,
+    means: Means,
+    record: SessionRecord,
+    profile: bool,
+    turns: asyncio.Semaphore,
+    lease: Lease,
+) -> None:
     """A session without a browser: to be revived from what there is of it, else failed."""
     spec = record.spec
     if spec.persist and profile:
@@ -65,12 +79,7 @@ async def _settle(store: Store, means: Means, record: SessionRecord, profile: bo
         except GatewayError as error:
             log.warning("profile_not_salvaged", session=record.id, error=error.message)
     versions = await means.vault.list(record.id) if spec.persist else ()
-    if versions:
-        record = replace(record, snapshot=versions[-1].version, snapshot_at=versions[-1].created_at)
-    if versions or (spec.persist and spec.source is not None):
-        record = replace(record, status=Status.SUSPENDED, reason="gateway_killed")
-    else:
-        record = replace(record, status=Status.FAILED, reason="gateway_killed", ended_at=time.time())
-    record = replace(record, keeps=None, until=None, parked=False)
+    record = orphaned(record, versions, KILLED, time.time())
     await store.update(record)
+    await fleet.release(lease)
     log.warning("session_recovered", session=record.id, status=record.status)

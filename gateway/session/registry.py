@@ -9,11 +9,13 @@ from dataclasses import replace
 import structlog
 
 from browser_pool.tasks import Start, crew
-from gateway.errors import CloseCode, Code, GatewayError
-from gateway.records import SessionId, SessionRecord, SessionSpec, Source, Status, new_session_id
+from gateway.cluster.fleet import Alone, Fleet, Lease
+from gateway.errors import Code, GatewayError
+from gateway.records import Kind, SessionId, SessionRecord, SessionSpec, Source, Status
+from gateway.session.changes import Changes
 from gateway.session.incarnation import Means
 from gateway.session.recover import recover
-from gateway.session.roll import Roll, ended
+from gateway.session.roll import ended
 from gateway.session.session import Session
 from gateway.session.source import chosen, last_saved
 from gateway.snapshot.document import ContextDocument
@@ -23,17 +25,14 @@ from gateway.tenancy.access import Principal
 log = structlog.get_logger()
 
 
-class Registry(Roll):
+class Registry(Changes):
     """All sessions of this gateway. Made by `open_registry`."""
 
-    def __init__(self, store: Store, means: Means, start: Start) -> None:
-        super().__init__(store)
-        self.means = means
-        self.draining = False
+    def __init__(self, store: Store, fleet: Fleet, means: Means, start: Start) -> None:
+        super().__init__(store, fleet, means)
         self._begin = start
-        # Who may bring a remembered session to life, or end it: one at a time.
-        self._waking = asyncio.Lock()
         self._naming = asyncio.Lock()  # who may give a session a name
+        self._leases: dict[SessionId, Lease] = {}  # of sessions that run
         self._chosen: set[SessionId] = set()  # ids that callers chose, while their sessions are being made
 
     # --- create ---
@@ -45,34 +44,52 @@ class Registry(Roll):
         session: SessionId | None = None,
         *,
         admitted: bool = False,
+        here: bool = False,
     ) -> Session:
         """A new session whose browser is being launched. `context` is put into it before anyone connects.
+
+        Of a fleet the node with the most room makes it (Elsewhere), unless it must be made `here`.
 
         Unless it was `admitted` already, it is held to what its tenant may ask for (`Quotas.admit`). One with a name
         begins with the context that was last saved under that name, unless it is given another.
         """
-        self._refuse_while_draining()
+        self._refuse_while_draining(spec, here=here)
         if not admitted:
-            spec = self.means.quotas.admit(spec, time.monotonic())
-        if spec.name is None:
-            return await self._create(spec, context, session)
-        async with self._naming:
-            self._refuse_second(spec.tenant, spec.name)
-            if spec.persist and spec.source is None and context is None:
-                source = await last_saved(spec.tenant, spec.name, self._store, self.means.vault)
-                spec = replace(spec, source=source)
-            return await self._create(spec, context, session)
+            spec = await self.means.quotas.admit(spec, time.monotonic())
+        number = session or self._fleet.new_id()
+        async with self._place(number, spec, here=here) as lease:
+            if spec.name is None:
+                return await self._create(spec, context, lease)
+            async with self._naming:
+                self._refuse_second(spec.tenant, spec.name)
+                if spec.persist and spec.source is None and context is None:
+                    source = await last_saved(spec.tenant, spec.name, self._store, self.means.vault)
+                    spec = replace(spec, source=source)
+                return await self._create(spec, context, lease)
 
-    async def _create(self, spec: SessionSpec, context: ContextDocument | None, session: SessionId | None) -> Session:
+    @asynccontextmanager
+    async def _place(
+        self, number: SessionId, spec: SessionSpec, *, again: bool = False, here: bool = False
+    ) -> AsyncIterator[Lease]:
+        """A place for a session, given back at the end of the block unless the session runs in it by then."""
+        lease = await self._fleet.place(number, spec.tenant, again=again, name=spec.name, here=here)
+        try:
+            yield lease
+        finally:
+            if self._leases.get(number) != lease:
+                await self._fleet.release(lease)
+
+    async def _create(self, spec: SessionSpec, context: ContextDocument | None, lease: Lease) -> Session:
         now = time.time()
-        number = session or new_session_id()
-        record = SessionRecord(number, spec, Status.STARTING, now, now + spec.ttl, generation=1)
+        record = SessionRecord(
+            lease.session, spec, Status.STARTING, now, now + spec.ttl, generation=1, node=self._fleet.name
+        )
         if context is not None:
             kind = spec.launch.mode.kind
             info = await self.means.save(record, context, profile=None, kind=kind, reason="given", fence=0)
             record = replace(record, snapshot=info.version, snapshot_at=info.created_at)
         await self._store.insert(record)
-        return self._start(record)
+        return self._start(record, lease)
 
     async def created(
         self,
@@ -81,9 +98,10 @@ class Registry(Roll):
         number: SessionId | None = None,
         *,
         admitted: bool = False,
+        here: bool = False,
     ) -> Session:
         """The same, returned once its browser has answered. A session that did not get that far leaves no trace."""
-        session = await self.create(spec, context, number, admitted=admitted)
+        session = await self.create(spec, context, number, admitted=admitted, here=here)
         try:
             with self.means.precedence.preparing():  # until who waits for it is answered, which is next
                 await session.ready.wait()
@@ -115,13 +133,13 @@ class Registry(Roll):
             self._chosen.discard(number)
 
     async def forked(self, spec: SessionSpec, count: int) -> list[Session]:
-        """`count` sessions of one spec, all of them or none."""
+        """`count` sessions of one spec on this node, all of them or none."""
         made: list[Session] = []
-        spec = self.means.quotas.admit(spec, time.monotonic(), count)
+        spec = await self.means.quotas.admit(spec, time.monotonic(), count)
         async with AsyncExitStack() as undo:
 
             async def one() -> None:
-                session = await self.created(spec, admitted=True)
+                session = await self.created(spec, admitted=True, here=True)
                 undo.push_async_callback(self._undo, session)
                 made.append(session)
 
@@ -142,7 +160,7 @@ class Registry(Roll):
 
         `fingerprint` tells whether they ask for the same; raises IDEMPOTENCY_MISMATCH (422) if not.
         """
-        mine = new_session_id()
+        mine = self._fleet.new_id()
         claimed, first = await self._store.once(spec.tenant, key, fingerprint, mine)
         if first != fingerprint:
             raise GatewayError(Code.IDEMPOTENCY_MISMATCH, "this Idempotency-Key was used for another request")
@@ -161,6 +179,8 @@ class Registry(Roll):
                 "the first request with this Idempotency-Key is not done; repeat it",
                 retry_after=1,
             )
+        if live is None and record.status is Status.STARTING:
+            record = await self.placed(record)  # whoever makes it knows when it is there
         return record.settled(time.time())
 
     async def source(self, principal: Principal, session: SessionId, version: int | None = None) -> Source:
@@ -172,126 +192,34 @@ class Registry(Roll):
 
     async def session(self, principal: Principal, session: SessionId) -> Session:
         """For a driver about to attach: the session, woken if its browser was put away; 410 if it has ended."""
-        await self.find(principal, session)
-        async with self._naming, self._waking:
+        record = await self.find(principal, session)
+        if (live := self._live.get(session)) is not None:
+            return live
+        if record.status is not Status.SUSPENDED:
+            raise ended(record)
+        self._refuse_while_draining(record.spec)
+        async with self._place(session, record.spec, again=True) as lease, self._naming, self._waking:
             if (live := self._live.get(session)) is not None:
                 return live
             record = await self.find(principal, session)
             if record.status is not Status.SUSPENDED:
                 raise ended(record)
-            self._refuse_while_draining()
             self._refuse_second(record.spec.tenant, record.spec.name)
-            return self._start(record)
-
-    # --- change and end ---
-
-    async def amend(
-        self,
-        principal: Principal,
-        session: SessionId,
-        *,
-        ttl: float | None,
-        keep: float | None,
-        labels: tuple[tuple[str, str], ...] | None,
-        idle: float | None = None,
-    ) -> SessionRecord:
-        """New terms; `ttl` counts from now. 410 if it has ended."""
-        record = await self.find(principal, session)
-        if (live := self._live.get(session)) is not None:
-            await live.amend(ttl=ttl, keep=keep, labels=labels, idle=idle)
-            return live.record
-        if record.status.ended:
-            raise ended(record)
-        record = record.amended(time.time(), ttl=ttl, keep=keep, labels=labels, idle=idle)
-        await self._store.update(record)
-        return record
-
-    async def rotate(self, principal: Principal, session: SessionId, *, disconnect: bool) -> SessionRecord:
-        """From now on only URLs that are made of what this returns are good; `disconnect` ends all connections, too."""
-        await self.find(principal, session)
-        async with self._waking:
-            record = await self.find(principal, session)  # of two at once the second brings an old secret
-            if (live := self._live.get(session)) is not None:
-                return await live.rotate(disconnect=disconnect)
-            record = replace(record, generation=record.generation + 1)
-            await self._store.update(record)
-            return record
-
-    async def stop(self, principal: Principal, session: SessionId, *, force: bool, purge: bool) -> SessionRecord:
-        """End it; returns once its context is on disk and its browser is gone. Repeating it is harmless."""
-        await self.find(principal, session)
-        if (live := self._live.get(session)) is not None:
-            try:
-                await live.stop(force=force)
-            except GatewayError as error:
-                if not purge or error.code is not Code.QUOTA_EXCEEDED:  # what is to be erased need not be saved
-                    raise
-        async with self._waking:
-            record = await self.find(principal, session)
-            if record.status is not Status.STOPPED and session not in self._live:
-                record = replace(
-                    record, status=Status.STOPPED, reason="stopped", ended_at=record.ended_at or time.time()
-                )
-                await self._store.update(record)
-            if purge:
-                await self.means.vault.erase(session)
-                await self.means.files.erase(session)
-                if self.means.storage is not None:
-                    await self.means.storage.changed(record.spec.tenant, session)
-                record = replace(record, snapshot=None, snapshot_at=None)
-                await self._store.update(record)
-        return record
-
-    async def forget(self, session: SessionId) -> None:
-        """Erase an ended session, what it saved included."""
-        await self.means.vault.erase(session)
-        await self.means.files.erase(session)
-        await self._store.delete(session)
-
-    async def hand_over(self, timeout: float) -> int:
-        """Put every client off and let the browsers run on for the gateway that follows; how many do.
-
-        What is being saved or ended is waited for, `timeout` seconds at most.
-        """
-        self.draining = True
-        words = "the gateway is being replaced: connect again in a moment"
-        for session in tuple(self._live.values()):
-            session.put_off(CloseCode.NODE_GONE, words)
-        try:
-            async with asyncio.timeout(timeout):
-                for session in tuple(self._live.values()):
-                    await session.calm()
-        except TimeoutError:
-            log.error("hand_over_incomplete", timeout=timeout)
-        return len(self._live)
-
-    async def drain(self, timeout: float) -> None:
-        """Take no more sessions, save and end those that there are, within `timeout` seconds."""
-        self.draining = True
-        sessions = list(self._live.values())
-        for session in sessions:
-            session.drain()
-        try:
-            async with asyncio.timeout(timeout):
-                for session in sessions:
-                    await session.over.wait()
-        except TimeoutError:
-            left = [session.record.id for session in sessions if not session.over.is_set()]
-            log.error("drain_incomplete", sessions=left, timeout=timeout)
+            return self._start(replace(record, node=self._fleet.name), lease)
 
     # --- within ---
 
-    def adopt(self, record: SessionRecord, until: float) -> Session:
+    def adopt(self, record: SessionRecord, until: float, lease: Lease) -> Session:
         """A session whose browser an earlier process of ours left running; it waits until that instant."""
-        return self._start(record, until)
+        return self._start(record, lease, until)
 
-    def _start(self, record: SessionRecord, adopt: float | None = None) -> Session:
+    def _start(self, record: SessionRecord, lease: Lease, adopt: float | None = None) -> Session:
         session = Session(record, self.means, self._store, adopt=adopt)
-        self._live[record.id] = session
-        self._begin(self._run(session), f"session-{record.id}")
+        self._live[record.id], self._leases[record.id] = session, lease
+        self._begin(self._run(session, lease), f"session-{record.id}")
         return session
 
-    async def _run(self, session: Session) -> None:
+    async def _run(self, session: Session, lease: Lease) -> None:
         structlog.contextvars.clear_contextvars()  # the request that made it ends long before the session
         try:
             await session.run(self._drop)
@@ -300,16 +228,22 @@ class Registry(Roll):
             session.fault()
             self._drop(session)
             await self._store.update(session.record)
+        finally:
+            if self._leases.get(lease.session) != lease:  # else it was woken again, in the same place
+                await self._fleet.release(lease)
 
     def _drop(self, session: Session) -> None:
         self._live.pop(session.record.id, None)
+        self._leases.pop(session.record.id, None)
 
     async def _undo(self, session: Session) -> None:
         await session.stop(force=True)
         await self.forget(session.record.id)
 
-    def _refuse_while_draining(self) -> None:
-        if self.draining:
+    def _refuse_while_draining(self, spec: SessionSpec, *, here: bool = False) -> None:
+        # What another node makes is its client's for good only if the client does not need this one any more.
+        elsewhere = self._fleet.others and spec.kind is Kind.API and not here
+        if self.draining and not elsewhere:
             raise GatewayError(Code.DRAINING, "the gateway is stopping and takes no new sessions", retry_after=5)
 
     def _refuse_second(self, tenant: str, name: str | None) -> None:
@@ -323,12 +257,15 @@ class Registry(Roll):
 
 
 @asynccontextmanager
-async def open_registry(store: Store, means: Means, *, drain_timeout: float) -> AsyncIterator[Registry]:
+async def open_registry(
+    store: Store, means: Means, *, drain_timeout: float, fleet: Fleet | None = None
+) -> AsyncIterator[Registry]:
     """The registry, after whatever an earlier process left behind has been put right; drained at the end."""
     async with crew() as start:
-        registry = Registry(store, means, start)
+        fleet = fleet or Alone()
+        registry = Registry(store, fleet, means, start)
         try:
-            await recover(store, means, registry.adopt)
+            await recover(store, fleet, means, registry.adopt)
             yield registry
         finally:
             await registry.drain(drain_timeout)

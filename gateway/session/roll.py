@@ -2,19 +2,26 @@
 
 import time
 
+from gateway.cluster.fleet import Elsewhere, Fleet
 from gateway.errors import Code, GatewayError
 from gateway.records import SessionId, SessionRecord, Status
+from gateway.session.orphans import Orphans
 from gateway.session.seat import refusal
 from gateway.session.session import Session
 from gateway.store.base import Page, Query, Store
 from gateway.tenancy.access import Principal
 
+# A record under a name that somebody may ask for.
+UNDER_A_NAME = (Status.STARTING, Status.CONNECTED, Status.DETACHED, Status.SUSPENDED)
+
 
 class Roll:
     """The sessions of this gateway; `registry.py` makes and ends them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, fleet: Fleet, orphans: Orphans) -> None:
         self._store = store
+        self._fleet = fleet
+        self._orphans = orphans
         self._live: dict[SessionId, Session] = {}
 
     async def named(self, tenant: str, name: str) -> SessionRecord | None:
@@ -25,12 +32,18 @@ class Roll:
                 if session.reachable:
                     return session.record
                 await session.over.wait()
-        page = await self._store.page(Query(tenant, Status.SUSPENDED, name, limit=1))
-        found = (record.settled(time.time()) for record in page.records)
-        return next((record for record in found if not record.status.ended), None)
+        page = await self._store.page(Query(tenant, None, name, among=UNDER_A_NAME, limit=2))
+        for record in sorted(page.records, key=lambda record: not record.status.running):
+            found = (await self.placed(record)).settled(time.time())
+            if found.status is Status.SUSPENDED:
+                return found
+        return None
 
     async def find(self, principal: Principal, session: SessionId) -> SessionRecord:
-        """The record; SESSION_NOT_FOUND (404) also for another tenant's, UNAUTHORIZED (401) for a URL's old secret."""
+        """The record; SESSION_NOT_FOUND (404) also for another tenant's, UNAUTHORIZED (401) for a URL's old secret.
+
+        Raises Elsewhere for one that runs on another node.
+        """
         live = self._live.get(session)
         record = live.record if live is not None else await self._store.get(session)
         if record is None or not principal.sees(record.spec.tenant, session):
@@ -38,7 +51,25 @@ class Roll:
                 await self._store.get(session)  # the answer shall not come sooner than for one that is not there
             raise GatewayError(Code.SESSION_NOT_FOUND, f"there is no session {session}")
         principal.require_current(record.generation)
+        if live is None:
+            record = await self.placed(record)
         return record.settled(time.time())
+
+    async def placed(self, record: SessionRecord) -> SessionRecord:
+        """The record of a session that does not run here: Elsewhere if another node has it, lost if that is gone."""
+        if not record.status.running or record.node in (None, self._fleet.name):
+            return record
+        if await self._fleet.there(record):
+            assert record.node is not None
+            raise Elsewhere(record.node)
+        return await self._orphans.settle(record)
+
+    async def at_home(self, principal: Principal, session: SessionId) -> SessionRecord:
+        """As `find`, for what only the node has that had its browser last: its files."""
+        record = await self.find(principal, session)
+        if self._live.get(session) is None and record.node is not None and await self._fleet.there(record):
+            raise Elsewhere(record.node)
+        return record
 
     async def awake(self, principal: Principal, session: SessionId) -> Session:
         """The session if its browser is there now: nobody is woken. 409 if it is put away, 410 if it has ended."""

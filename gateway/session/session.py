@@ -216,6 +216,15 @@ class Session:
         """The gateway stops."""
         self._inbox.put_nowait(life.Drain())
 
+    def lose(self) -> None:
+        """Another node has it: the browser ends unsaved, and nothing more is written down."""
+        self._ledger.forfeit()
+        self._inbox.put_nowait(life.Lost())
+
+    async def write(self) -> None:
+        """Write the record down once more, whether it has changed or not. Raises GatewayError."""
+        await self._ledger.insist()
+
     def abandon(self) -> None:
         """End the browser at once, saved or not: the time for a drain is over."""
         self._abandoned = True

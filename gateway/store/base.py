@@ -7,6 +7,8 @@ from gateway.records import Identity, Kind, SessionId, SessionRecord, Status
 from gateway.store.jobs import JobStore
 from gateway.store.profiles import ProfileStore
 
+IDEMPOTENCY_LIFE = 86400.0  # seconds that a key stands for the session it made
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -53,11 +55,17 @@ class Store(Protocol):
     async def insert(self, record: SessionRecord) -> None:
         """A new session; its id must be new."""
 
+    async def put_back(self, record: SessionRecord) -> bool:
+        """A session that runs and that the store has lost; False, and nothing is changed, if it has one of that id.
+
+        It is listed where its age puts it.
+        """
+
     async def get(self, session: SessionId) -> SessionRecord | None:
         """One record, or None."""
 
     async def update(self, record: SessionRecord) -> None:
-        """Replace a record unless one of a later incarnation stands there (Fenced)."""
+        """Replace a record. Fenced: one of a later incarnation stands there, or none, or another node has its lease."""
 
     async def page(self, query: Query) -> Page:
         """A tenant's records, newest first, standard ones only while they run. BAD_REQUEST for an unknown cursor."""
@@ -69,7 +77,7 @@ class Store(Protocol):
         """A tenant's sessions of that name that have a snapshot, the one with the newest first: a few."""
 
     async def due(self, now: float) -> list[SessionRecord]:
-        """Suspended sessions whose time is up at `now`."""
+        """Suspended sessions whose time is up at `now`: some hundred of them, the rest once these are written."""
 
     async def ended_before(self, instant: float, kind: Kind) -> list[SessionRecord]:
         """Sessions of one kind that ended before `instant`: some hundred of them, the rest once these are deleted."""
@@ -82,6 +90,12 @@ class Store(Protocol):
 
     async def unclaim(self, tenant: str, key: str) -> None:
         """Give an idempotency key back, after a create that failed."""
+
+    async def leads(self, what: str, seconds: float) -> bool:
+        """Whether this node is the one that does `what` for the whole fleet: for `seconds` from now on no other is.
+
+        Ask again before they are over to keep it.
+        """
 
     async def add_identity(self, tenant: str, name: str, identity: Identity) -> bool:
         """A new identity of the tenant's; False if it has one of that name."""

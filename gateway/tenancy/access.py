@@ -20,13 +20,17 @@ NOBODY = ""  # in place of a tenant: a bearer of a session's own URL, which does
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking. A bearer of a capability or ticket has a `scope`, and may do nothing else."""
+    """Who is asking. A bearer of a capability or ticket has a `scope`, and may do nothing else.
+
+    `hint` is the tag of the node where the session was when its URL was made.
+    """
 
     tenant: str
     role: Role
     scope: Scope | None = None
     session: SessionId | None = None
     generation: int = 0  # of the session's URLs, for a bearer of one
+    hint: str | None = None
 
     def require_tenant(self) -> None:
         """Refuse a capability's bearer what only the tenant may do (403)."""
@@ -76,7 +80,7 @@ class Access:
         if claim is not None and (claim.tenant is None or self._creates(claim.tenant)):
             # Whose session it is, is the record's to say: `Registry.find` compares the id.
             role = Role.VIEWER if claim.viewer else Role.USER
-            return Principal(claim.tenant or NOBODY, role, claim.scope, claim.session, claim.generation)
+            return Principal(claim.tenant or NOBODY, role, claim.scope, claim.session, claim.generation, claim.hint)
         if self._token is None and self._tenants is None:
             return Principal(TENANT, Role.ADMIN)
         if self._token is not None and credential is not None and same(credential, self._token):

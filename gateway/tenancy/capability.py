@@ -5,6 +5,9 @@ for what `reconnect` kept; the number is the session's generation, which a rotat
 worth nothing (its record tells that). EXPIRY is an instant in hexadecimal seconds. MAC is an HMAC-SHA256 over all of
 it in base64url, cut to 144 bits (RFC 2104 section 5 wants half of the 256 at least).
 
+In a fleet it is `SESSION-ID.WHAT-EXPIRY-HINT-MAC`: HINT is the tag of the node that had the session when the URL was
+made, where to look first. Those with a hint and those without are good for the same.
+
 A ticket is `TENANT~EXPIRY~MAC` and makes one more session for the tenant (for discovery URLs).
 """
 
@@ -26,7 +29,12 @@ TICKET_LIFE = 3600.0  # seconds
 SESSION_LIFE = 180 * 86400.0  # seconds
 WINDOW_LIFE = 86400.0  # seconds; of what is opened at once: DevTools, and the sockets that a debugger is told
 
-_PARTS = re.compile(r"(([svr])(0|[1-9][0-9]{0,8})-([0-9a-f]{1,12}))-[A-Za-z0-9_-]{24}\Z")
+_PARTS = re.compile(r"(([svr])(0|[1-9][0-9]{0,8})-([0-9a-f]{1,12})(?:-([0-9a-f]{6}))?)-[A-Za-z0-9_-]{24}\Z")
+
+
+def tag(node: str) -> str:
+    """Six hexadecimal digits for a node's name. Two nodes may share one: it is a hint, and no more."""
+    return hashlib.sha256(node.encode()).hexdigest()[:6]
 
 
 class Scope(StrEnum):
@@ -41,7 +49,8 @@ class Scope(StrEnum):
 class Claim:
     """What a capability says: its scope, and the session or the tenant that it is for.
 
-    `generation` is the session's when it was made; a `viewer` may look on and do nothing.
+    `generation` is the session's when it was made; a `viewer` may look on and do nothing. `hint` is the tag of the
+    node that had the session.
     """
 
     scope: Scope
@@ -49,6 +58,7 @@ class Claim:
     tenant: str | None = None
     generation: int = 0
     viewer: bool = False
+    hint: str | None = None
 
 
 class Capabilities:
@@ -65,14 +75,16 @@ class Capabilities:
         generation: int = 0,
         expires: float | None = None,
         viewer: bool = False,
+        hint: str | None = None,
     ) -> str:
         """A secret for this one session, fit for a URL's path or query as it is.
 
         `expires` is an instant, rounded up to a second; None is SESSION_LIFE from now. Only SESSION has viewers.
+        `hint` is the tag of the node that has the session, if one has.
         """
         letter = "r" if scope is Scope.RECONNECT else "v" if viewer else "s"
         end = math.ceil(time.time() + SESSION_LIFE if expires is None else expires)
-        return self._signed(session, f"{letter}{generation}-{end:x}")
+        return self._signed(session, f"{letter}{generation}-{end:x}" + ("" if hint is None else f"-{hint}"))
 
     def ticket(self, tenant: str, now: float) -> str:
         """A secret with which sessions of `tenant` can be opened for an hour."""
@@ -92,11 +104,11 @@ class Capabilities:
             return None
         if (parts := _PARTS.match(rest)) is None:
             return self._early(SessionId(session), rest)
-        what, letter, generation, end = parts.groups()
+        what, letter, generation, end, hint = parts.groups()
         if not same(credential, self._signed(SessionId(session), what)) or now > int(end, 16):
             return None
         scope = Scope.RECONNECT if letter == "r" else Scope.SESSION
-        return Claim(scope, SessionId(session), generation=int(generation), viewer=letter == "v")
+        return Claim(scope, SessionId(session), generation=int(generation), viewer=letter == "v", hint=hint)
 
     def _early(self, session: SessionId, mac: str) -> Claim | None:
         """`SESSION-ID.MAC`, as they were before there were generations.

@@ -1,7 +1,7 @@
 """What a tenant may ask for: how often, how long, with which flags. Only creates are counted; times are given."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from gateway.errors import Code, GatewayError
@@ -26,11 +26,15 @@ class Bucket:
         return 0.0
 
 
-class Quotas:
-    """Of all tenants. `tenant_of` says what a tenant may have now."""
+Charge = Callable[[str, int, int], Awaitable[float]]  # tenant, a minute's rate, count: 0, or seconds to wait
 
-    def __init__(self, tenant_of: Callable[[str], Tenant] = Tenant) -> None:
+
+class Quotas:
+    """Of all tenants. `tenant_of` says what a tenant may have now; `charge` counts for a whole fleet."""
+
+    def __init__(self, tenant_of: Callable[[str], Tenant] = Tenant, charge: Charge | None = None) -> None:
         self.tenant_of = tenant_of
+        self._shared = charge
         self._buckets: dict[str, Bucket] = {}
 
     def limits(self, tenant: str, limits: Limits) -> Limits:
@@ -38,7 +42,7 @@ class Quotas:
         most = self.tenant_of(tenant).ttl_max
         return limits if most is None else replace(limits, ttl_max=min(most, limits.ttl_max))
 
-    def admit(self, spec: SessionSpec, now: float, count: int = 1) -> SessionSpec:
+    async def admit(self, spec: SessionSpec, now: float, count: int = 1) -> SessionSpec:
         """`count` sessions of `spec` are to be made at `now`, on a clock that never goes back: the spec as it may be.
 
         Raises GatewayError: FLAG_REFUSED, BAD_REQUEST (400) for more than can ever be, RATE_LIMITED (429).
@@ -46,19 +50,21 @@ class Quotas:
         tenant = self.tenant_of(spec.tenant)
         refuse_flags(tenant, spec.launch.args)
         if tenant.creates_per_minute is not None:
-            self._charge(tenant.name, tenant.creates_per_minute, count, now)
+            await self._charge(tenant.name, tenant.creates_per_minute, count, now)
         if tenant.ttl_max is not None and spec.ttl > tenant.ttl_max:
             spec = replace(spec, ttl=tenant.ttl_max)  # one that is made as an earlier one was
         return spec
 
-    def _charge(self, tenant: str, rate: int, count: int, now: float) -> None:
+    async def _charge(self, tenant: str, rate: int, count: int, now: float) -> None:
         if count > rate:
             raise GatewayError(Code.BAD_REQUEST, f"count: this tenant may make {rate} sessions a minute")
-        bucket = self._buckets.get(tenant)
-        if bucket is None:
-            bucket = self._buckets[tenant] = Bucket(rate, float(rate), now)
-        bucket.rate = rate
-        if wait := bucket.take(count, now):
+        if self._shared is not None:
+            wait = await self._shared(tenant, rate, count)
+        else:
+            bucket = self._buckets.setdefault(tenant, Bucket(rate, float(rate), now))
+            bucket.rate = rate
+            wait = bucket.take(count, now)
+        if wait:
             raise GatewayError(
                 Code.RATE_LIMITED,
                 f"this tenant may make {rate} sessions a minute",

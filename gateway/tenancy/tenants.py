@@ -23,10 +23,11 @@ import structlog
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from browser_pool.flags import CLIENT_FLAGS
-from gateway.config import ConfigError, duration, secret, size, words
+from gateway.config import ConfigError
 from gateway.egress.pattern import pattern
 from gateway.records import Role, Tenant
 from gateway.tenancy.secret import digest
+from gateway.values import duration, secret, size, words
 
 log = structlog.get_logger()
 PERIOD = 0.5  # seconds between two looks at the file; a change is read once it was the same for two of them

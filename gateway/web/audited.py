@@ -15,6 +15,7 @@ from gateway.session.registry import Registry
 from gateway.tenancy.access import NOBODY, Principal
 from gateway.tenancy.secret import digest
 from gateway.web.door import NUMBER, SEATED, Door, credential
+from gateway.web.forward import FORWARDED
 from gateway.web.guessing import FAILED
 
 GONE = 499  # in place of a status: the client left before there was an answer
@@ -104,7 +105,7 @@ def audited(audit: Audit, door: Door, registry: Registry) -> Middleware:
         try:
             response = await handler(request)
         finally:
-            action = _action(request)
+            action = None if FORWARDED in request else _action(request)  # the node that answered has written it down
             if action is not None and (request.get(FAILED) or not _is_unseen(response)):
                 audit.note(_event(request, response, action, _who(request, door), owner, registry))
         return response

@@ -39,6 +39,7 @@ class Connection(web.RequestHandler):
         "address",
         "client",
         "counted",
+        "node",
         "raw",
     )
 
@@ -55,6 +56,7 @@ class Connection(web.RequestHandler):
         self._flow: Flow | None = None  # of a body
         self._sent: Flow | None = None  # of a reply
         self._refused_at: float | None = None
+        self.node = False  # another node of ours is at its end
 
     # --- asyncio.Protocol ---
 
@@ -105,9 +107,15 @@ class Connection(web.RequestHandler):
 
     def check(self, request: web.Request) -> None:
         """Refuse one more websocket to a client behind a proxy of ours, if it has its number (429)."""
-        if not self.counted and "Upgrade" in request.headers and self._desk.full_for(self.client):
+        if not self.counted and not self.node and "Upgrade" in request.headers and self._desk.full_for(self.client):
             words = "too many websockets from your address (max_connections_per_address)"
             raise GatewayError(Code.TOO_MANY_CONNECTIONS, words, retry_after=5)
+
+    def vouched(self) -> None:
+        """Another node of ours is at its end: it has counted its client itself."""
+        if not self.node:
+            self.node = True
+            self._desk.vouched(self)
 
     # --- within ---
 

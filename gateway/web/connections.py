@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 MOST_REFUSED = 64  # connections that are being told so; further ones are dropped without a word
+NODES = "node"  # stands for all other nodes where addresses are counted
 ACKED = struct.Struct("120xQ")  # struct tcp_info: tcpi_bytes_acked, since Linux 4.1
 
 
@@ -92,6 +93,12 @@ class Connections:
         self._refused.add(connection)
         return True
 
+    def vouched(self, connection: "Connection") -> None:
+        """It is another node's: its address has no number of them."""
+        if connection.counted and connection in self._open:
+            self._release(network(connection.address))
+        connection.counted = False
+
     def left(self, connection: "Connection", upgraded: bool) -> None:
         """aiohttp has no more to do with it: it is closed, or a websocket now."""
         self._refused.discard(connection)
@@ -101,7 +108,7 @@ class Connections:
         if connection.counted:
             self._release(network(connection.address))
         if upgraded:
-            key = network(connection.client)
+            key = NODES if connection.node else network(connection.client)
             self._sockets[connection.raw] = (key, None)
             self._addresses[key] += 1
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gateway.records import SessionRecord
 from gateway.tenancy.access import Access
-from gateway.tenancy.capability import SESSION_LIFE, WINDOW_LIFE, Scope
+from gateway.tenancy.capability import SESSION_LIFE, WINDOW_LIFE, Scope, tag
 
 STEP = 3600.0  # seconds: ends are rounded up to these, so that a URL does not change with every look
 
@@ -79,7 +79,12 @@ class Links:
         begin = time.time() if life == WINDOW_LIFE else max(time.time(), record.expires_at)
         end = math.ceil((begin + life) / STEP) * STEP
         return self.access.capabilities.capability(
-            record.id, scope, generation=record.generation, expires=end, viewer=viewer
+            record.id,
+            scope,
+            generation=record.generation,
+            expires=end,
+            viewer=viewer,
+            hint=None if record.node is None else tag(record.node),
         )
 
 

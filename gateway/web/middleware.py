@@ -10,11 +10,14 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
+from gateway.cluster.fleet import Elsewhere
+from gateway.cluster.hop import OWNER
 from gateway.errors import Code, GatewayError
 from gateway.tenancy.throttle import Throttle
 from gateway.web.connection import Connection
 from gateway.web.dialects import Dialect, dialect_of, refusal_body
 from gateway.web.door import NUMBER, PRINCIPAL, Door, hostname
+from gateway.web.forward import FORWARDED, HOP, Forwards, check
 from gateway.web.guessing import UNSEEN, Guessing
 from gateway.web.headers import FRAMES, HEADERS, HSTS, SERVER, can_be_pinned, cors, preflight
 
@@ -23,20 +26,35 @@ log = structlog.get_logger()
 FRAMEWORK = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED, 413: Code.BODY_TOO_LARGE, 403: Code.FORBIDDEN}
 
 
-def middleware(door: Door, public: frozenset[str], throttle: Throttle | None = None) -> Middleware:
-    """The middleware; `public` are names of routes that need no credential, or look at it themselves."""
+def middleware(
+    door: Door, public: frozenset[str], throttle: Throttle | None = None, forwards: Forwards | None = None
+) -> Middleware:
+    """The middleware; `public` are names of routes that need no credential, or look at it themselves.
+
+    With `forwards` what another node has is answered there.
+    """
     guessing = Guessing(door, Throttle(0) if throttle is None else throttle)
 
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[NUMBER] = number = secrets.token_hex(8)
+        hop = request.get(HOP)
+        request[NUMBER] = number = (hop.number if hop is not None else "") or secrets.token_hex(8)
         began = time.monotonic()
         with structlog.contextvars.bound_contextvars(request=number):
             try:
-                door.check_source(request)
+                check(request)
+                if hop is None or hop.tenant is None:  # what nodes ask of each other comes by no client's address
+                    door.check_source(request)
                 if isinstance(request.protocol, Connection):
                     request.protocol.check(request)
-                response = await _answer(request, handler)
+                if forwards is None:
+                    response = await _answer(request, handler)
+                else:
+                    response = await forwards.answered(request, lambda: _answer(request, handler))
+            except Elsewhere as elsewhere:
+                words = "another node has this session: the one that asked is to find out which"
+                response = refusal(GatewayError(Code.NOT_HERE, words), number)
+                response.headers[OWNER] = elsewhere.node
             except GatewayError as error:
                 response = refusal(await guessing.failed(request, error), number, dialect_of(request.path))
             except web.HTTPException as error:
@@ -55,12 +73,16 @@ def middleware(door: Door, public: frozenset[str], throttle: Throttle | None = N
                 if (origin := door.foreign(request)) is not None:
                     response.headers.update(cors(origin))
             tell = log.debug if request.get(UNSEEN) else log.info  # a flood shall not fill the log
+            between = {"node": request[FORWARDED]} if FORWARDED in request else {}
+            if hop is not None:
+                between["hop"] = hop.node
             tell(
                 "request",
                 method=request.method,
                 path=route_path(request),
                 status=response.status,
                 ms=round((time.monotonic() - began) * 1000, 1),
+                **between,
             )
             return response
 

@@ -10,8 +10,9 @@ from aiohttp import web
 
 from browser_pool.tasks import running
 from gateway.audit import Audit
-from gateway.config import Config, path
+from gateway.config import Config
 from gateway.tenancy.throttle import Throttle
+from gateway.values import path
 from gateway.web.connection import Connection
 from gateway.web.connections import Bounds, Connections
 from gateway.web.forwarded import Proxies

@@ -7,6 +7,8 @@ from collections import Counter, deque
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from gateway.web.forward import FORWARDED
+
 # Routes that give a browser, or the work of one. The length of those that are sockets nobody knows here.
 GIVE = frozenset({"/", "/chromium", "/chrome", "/session"})
 SERVE = frozenset(f"{engine}/{what}" for engine in ("", "/{engine}") for what in (
@@ -37,7 +39,7 @@ class Tally:
             if path in SERVE:
                 return await self._served(request, handler)
             response = await handler(request)
-            if path in GIVE and (request.method == "POST" or "Upgrade" in request.headers):
+            if FORWARDED not in request and path in GIVE and (request.method == "POST" or "Upgrade" in request.headers):
                 self.note(response.status)
             return response
 
@@ -53,8 +55,9 @@ class Tally:
             return response
         finally:
             self._running -= 1
-            self.note(status)
-            if status == 200:
+            if FORWARDED not in request:  # the node that answered counts it
+                self.note(status)
+            if FORWARDED not in request and status == 200:
                 self._took.append(round((time.monotonic() - began) * 1000))
 
     def note(self, status: int) -> None:

@@ -237,7 +237,7 @@ def start(directory: Path, logs: Path, settings: Mapping[str, str]) -> Gateway:
     merged = {**SETTINGS, "data_dir": str(directory / "data"), **settings}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
     environment |= {f"GATEWAY_{name.upper()}": value for name, value in merged.items()} | {"TMPDIR": str(temporary)}
-    argv = [str(COMMAND), "serve", "--port", "0"]
+    argv = [str(COMMAND), "serve", "--port", merged.get("port", "0")]
     with log.open("a") as errors:
         process = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
     gateway = Gateway(Path(merged["data_dir"]), temporary, log, process, token=merged["token"])

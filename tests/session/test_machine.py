@@ -29,6 +29,7 @@ from gateway.session.life import (
     Evict,
     Launch,
     Linger,
+    Lost,
     Park,
     Refuse,
     Release,
@@ -115,6 +116,7 @@ def possible(world: World) -> Iterator[tuple[Event, World]]:
         yield Stop(TICKET, force=True), replace(world, stopped="asked")
     if not world.drained:
         yield Drain(), replace(world, drained=True)
+        yield Lost(), replace(world, drained=True)
     yield Tick(), world
     yield Renew(), world
     yield Use(), world
@@ -244,6 +246,18 @@ def test_every_session_can_end(name: str) -> None:
             if pair not in seen:
                 seen.add(pair)
                 todo.append(pair)
+
+
+@pytest.mark.parametrize("state", [Attached(ONE, frozenset({WATCHER}), 10), Detached(frozenset({WATCHER}), 50)])
+def test_one_that_another_node_has_is_not_saved(state: State) -> None:
+    after, effects = advance(state, Lost(), 5, SAVED)
+    assert after == Stopping(Cause.MOVED)
+    assert effects[-1] == Release(Save.NOTHING)
+    told_off = [effect for effect in effects if isinstance(effect, Evict)]
+    assert [effect.seat for effect in told_off] == list(seats(state))
+    assert {effect.close for effect in told_off} == {CloseCode.NODE_GONE}
+    assert advance(after, BrowserReleased(), 6, SAVED)[0] == Ended(Cause.MOVED)
+    assert advance(after, Lost(), 6, SAVED) == (after, ())
 
 
 def test_time_runs_from_the_moment_the_client_goes() -> None:

@@ -15,9 +15,9 @@ def quotas(**limits: object) -> Quotas:
     return Quotas(lambda name: replace(Tenant(name), **limits) if name == "a" else Tenant(name))  # type: ignore[arg-type]
 
 
-def refused(of: Quotas, spec: SessionSpec, now: float, count: int = 1) -> GatewayError:
+async def refused(of: Quotas, spec: SessionSpec, now: float, count: int = 1) -> GatewayError:
     with pytest.raises(GatewayError) as error:
-        of.admit(spec, now, count)
+        await of.admit(spec, now, count)
     return error.value
 
 
@@ -31,43 +31,43 @@ def test_a_bucket_fills_at_its_rate_and_not_above() -> None:
     assert bucket.take(1, 10_000) > 0
 
 
-def test_so_many_creates_a_minute() -> None:
+async def test_so_many_creates_a_minute() -> None:
     own = quotas(creates_per_minute=2)
-    assert own.admit(SPEC, 0) == own.admit(SPEC, 0) == SPEC
-    error = refused(own, SPEC, 1)
+    assert await own.admit(SPEC, 0) == await own.admit(SPEC, 0) == SPEC
+    error = await refused(own, SPEC, 1)
     assert (error.code, error.retry_after) == (Code.RATE_LIMITED, 29)
-    own.admit(SPEC, 30)
+    await own.admit(SPEC, 30)
     for now in range(30, 40):
-        own.admit(replace(SPEC, tenant="b"), now)  # another's own business
+        await own.admit(replace(SPEC, tenant="b"), now)  # another's own business
 
 
-def test_of_many_at_once_all_or_none() -> None:
+async def test_of_many_at_once_all_or_none() -> None:
     own = quotas(creates_per_minute=3)
-    assert refused(own, SPEC, 0, 4).code is Code.BAD_REQUEST, "no waiting helps"
-    own.admit(SPEC, 0)
-    assert refused(own, SPEC, 0, 3).code is Code.RATE_LIMITED
-    own.admit(SPEC, 0, 2)
+    assert (await refused(own, SPEC, 0, 4)).code is Code.BAD_REQUEST, "no waiting helps"
+    await own.admit(SPEC, 0)
+    assert (await refused(own, SPEC, 0, 3)).code is Code.RATE_LIMITED
+    await own.admit(SPEC, 0, 2)
 
 
-def test_another_rate_does_not_fill_the_bucket() -> None:
+async def test_another_rate_does_not_fill_the_bucket() -> None:
     rate = 5
     own = Quotas(lambda name: Tenant(name, creates_per_minute=rate))
-    own.admit(SPEC, 0, 5)
+    await own.admit(SPEC, 0, 5)
     rate = 600
-    assert refused(own, SPEC, 0).retry_after == 1
-    own.admit(SPEC, 1, 10)
+    assert (await refused(own, SPEC, 0)).retry_after == 1
+    await own.admit(SPEC, 1, 10)
     rate = 1
-    own.admit(SPEC, 61)
-    assert refused(own, SPEC, 61).retry_after == 60
+    await own.admit(SPEC, 61)
+    assert (await refused(own, SPEC, 61)).retry_after == 60
 
 
-def test_the_ceiling_of_a_life() -> None:
+async def test_the_ceiling_of_a_life() -> None:
     assert quotas().limits("a", LIMITS) == LIMITS
     assert quotas(ttl_max=60.0).limits("a", LIMITS) == replace(LIMITS, ttl_max=60)
     assert quotas(ttl_max=1e9).limits("a", LIMITS) == LIMITS
     assert quotas(ttl_max=60.0).limits("b", LIMITS) == LIMITS
-    assert quotas(ttl_max=60.0).admit(SPEC, 0).ttl == 60
-    assert quotas(ttl_max=6000.0).admit(SPEC, 0).ttl == 600
+    assert (await quotas(ttl_max=60.0).admit(SPEC, 0)).ttl == 60
+    assert (await quotas(ttl_max=6000.0).admit(SPEC, 0)).ttl == 600
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,26 @@ def test_the_ceiling_of_a_life() -> None:
         (("--lang",), ("--lang=de", "--language=x"), "--language"),
     ],
 )
-def test_flags(allowed: tuple[str, ...] | None, flags: tuple[str, ...], named: str | None) -> None:
+async def test_flags(allowed: tuple[str, ...] | None, flags: tuple[str, ...], named: str | None) -> None:
     spec = replace(SPEC, launch=LaunchSpec(args=flags))
     if named is None:
-        assert quotas(args=allowed).admit(spec, 0) == spec
+        assert await quotas(args=allowed).admit(spec, 0) == spec
         return
-    error = refused(quotas(args=allowed), spec, 0)
+    error = await refused(quotas(args=allowed), spec, 0)
     assert error.code is Code.FLAG_REFUSED
     assert f"flag {named} is refused" in error.message
+
+
+async def test_a_fleet_counts_for_all_its_nodes() -> None:
+    asked: list[tuple[str, int, int]] = []
+
+    async def charge(tenant: str, rate: int, count: int) -> float:
+        asked.append((tenant, rate, count))
+        return 0.0 if len(asked) < 3 else 6.5
+
+    own = Quotas(lambda name: Tenant(name, creates_per_minute=2 if name == "a" else None), charge)
+    await own.admit(SPEC, 0, 2)
+    await own.admit(SPEC, 0)
+    await own.admit(replace(SPEC, tenant="b"), 0)
+    assert (await refused(own, SPEC, 0)).retry_after == 7
+    assert asked == [("a", 2, 2), ("a", 2, 1), ("a", 2, 1)]

@@ -1,0 +1,373 @@
+"""Requests for what another node has: recognised, forwarded over one hop, and answered there for good.
+
+A handler that raises `Elsewhere` says which node is to answer. There the request is known by its signed header
+(`cluster/hop.py`): it counts as its client's own, is never forwarded again, and is 421 when that node is not the one;
+then the first node asks its handler again.
+"""
+
+import asyncio
+import ssl
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from browser_pool.tasks import Start, crew, to_the_end
+from gateway.cluster.fleet import Elsewhere, Lease
+from gateway.cluster.hop import HEADER, OWNER, Asked, BadHop, Hop, Hops, digest, within
+from gateway.errors import CloseCode, Code, Farewell, GatewayError
+from gateway.records import SessionId
+from gateway.tenancy.capability import Capabilities, Claim
+from gateway.web.connection import Connection
+from gateway.web.door import NUMBER, credential
+from gateway.web.forward_http import CONNECT, Misdirected, Roads, Sent, Unrepeatable, onward
+from gateway.web.forward_socket import GONE, MOST_REFUSAL, Head, Owner, OwnerUnreachable, Splice, dialled, splice
+
+log = structlog.get_logger()
+HOP = web.RequestKey("hop", Hop)  # where it came from, if that was another node
+BAD_HOP = web.RequestKey("bad_hop", str)  # what is wrong with the header that says so
+FORWARDED = web.RequestKey("forwarded", str)  # the node that has answered it
+TRIES = 3
+PATIENCE = 5.0  # seconds at the end of all for websockets that are still saying goodbye
+RETRY = 2  # seconds, for a client whose session's node does not answer
+INTERNAL = "/cluster/"  # routes that nodes alone use
+STOPPING = Farewell(CloseCode.DRAINING, "the gateway is stopping: reconnect")
+
+
+class Peers(Protocol):
+    """What is asked of the fleet here (`cluster/cluster.py`)."""
+
+    @property
+    def name(self) -> str | None:
+        """This node's."""
+
+    def named_by(self, tag: str) -> str | None:
+        """The live node with that tag (`tenancy/capability.py`)."""
+
+    async def release(self, lease: Lease) -> None:
+        """See cluster/fleet.py."""
+
+
+class Forwards:
+    """All requests that other nodes answer, and those of other nodes that are answered here. Made by `forwarding`.
+
+    `here` says whether a session runs on this node.
+    """
+
+    def __init__(
+        self,
+        peers: Peers,
+        hops: Hops,
+        capabilities: Capabilities,
+        here: Callable[[SessionId], bool],
+        roads: Roads,
+        start: Start,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.hops = hops
+        self.counts: Counter[str] = Counter()  # how many were forwarded, by kind, and how many failed
+        self.seconds = 0.0  # in all, until the other node's answers began
+        self._peers = peers
+        self._capabilities = capabilities
+        self._here = here
+        self._roads = roads
+        self._start = start
+        self._tls = tls
+        self._splices: set[Splice] = set()
+        self._asked: dict[str, set[asyncio.Timeout]] = {}  # requests under way, by node
+
+    @property
+    def open(self) -> int:
+        """Websockets that are forwarded now."""
+        return len(self._splices)
+
+    def died(self, node: str) -> None:
+        """That node is gone for good: its websockets are closed (1012), and its requests fail."""
+        for spliced in self._splices:
+            if spliced.node == node:
+                spliced.end(GONE)
+        for limit in self._asked.get(node, ()):
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
+
+    def close_all(self) -> None:
+        """This node stops: all forwarded websockets are closed (1001)."""
+        for spliced in self._splices:
+            spliced.end(STOPPING)
+
+    async def answered(
+        self, request: web.Request, handle: Callable[[], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """What `handle` answers, or the node that it says.
+
+        Raises Elsewhere to be answered 421, for a request that came over a hop; and GatewayError NODE_UNREACHABLE.
+        """
+        hop = request.get(HOP)
+        if hop is not None:
+            return await self._finally(hop, handle)
+        if (node := self._hinted(request)) is not None:
+            response = await self._by_hint(request, node)
+            if response is not None:
+                return response
+        for _ in range(TRIES):
+            try:
+                return await handle()
+            except Elsewhere as elsewhere:
+                node, grant = elsewhere.node, elsewhere.grant
+            try:
+                return await self._forward(request, node, grant)
+            except Misdirected:
+                log.info("forward_misdirected", node=node)
+        words = "the session is moving from node to node: try again"
+        raise GatewayError(Code.STORE_UNAVAILABLE, words, retry_after=1)
+
+    async def ask(
+        self, node: str, method: str, path: str, *, tenant: str, body: bytes = b"", grant: Lease | None = None
+    ) -> tuple[int, bytes]:
+        """An internal route of another node, in the name of a tenant: status and body.
+
+        `path` with its query. Raises NODE_UNREACHABLE, when a `grant` that did not get there is released.
+        """
+        hop = Hop(self._peers.name or "", "", "http", "localhost", "", grant, tenant, digest(body))
+        header = self.hops.signed(hop, node, Asked(method, path))
+        try:
+            async with self._under_way(node):
+                return await self._roads.ask(method, node, path, header, body)
+        except OwnerUnreachable as error:
+            if grant is not None and not error.sent:
+                await to_the_end(self._peers.release(grant))
+            raise unreachable(node, error.sent) from error
+
+    async def look(self, request: web.Request, node: str) -> tuple[int, bytes]:
+        """What another node answers to the same GET for what it has itself. Raises NODE_UNREACHABLE."""
+        header = self.hops.signed(self._hop(request, None), node, Asked("GET", request.rel_url.raw_path_qs))
+        try:
+            async with self._under_way(node):
+                return await self._roads.look(request, node, header)
+        except OwnerUnreachable as error:
+            raise unreachable(node, error.sent) from error
+
+    # --- within ---
+
+    async def _finally(self, hop: Hop, handle: Callable[[], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        """Answer here; a place that was granted for it and not used goes back."""
+        with within(hop):
+            try:
+                return await handle()
+            except Elsewhere as elsewhere:
+                if elsewhere.grant is not None:
+                    await to_the_end(self._peers.release(elsewhere.grant))
+                raise
+            finally:
+                if (lease := hop.take()) is not None:
+                    await to_the_end(self._peers.release(lease))
+
+    def _hinted(self, request: web.Request) -> str | None:
+        """Where a capability says that its session is, if that is another node that is there."""
+        if request.method not in ("GET", "HEAD", "DELETE") or request.body_exists:
+            return None
+        key = request.match_info.get("key", "")
+        given = key if "." in key else credential(request)
+        claim: Claim | None = None if given is None else self._capabilities.read(given, time.time())
+        if claim is None or claim.hint is None or claim.session is None or self._here(claim.session):
+            return None
+        node = self._peers.named_by(claim.hint)
+        return None if node == self._peers.name else node
+
+    async def _by_hint(self, request: web.Request, node: str) -> web.StreamResponse | None:
+        """The answer of the node that a hint says; None if it is not the one any more."""
+        sent = Sent()
+        try:
+            return await self._over(request, node, None, sent)
+        except Misdirected:
+            return None
+        except OwnerUnreachable:
+            if sent.head:
+                raise unreachable(node, True) from None
+            return None
+
+    async def _forward(self, request: web.Request, node: str, grant: Lease | None) -> web.StreamResponse:
+        """The other node's answer. What it was granted and never heard of goes back."""
+        sent = Sent()
+        try:
+            return await self._over(request, node, grant, sent)
+        except OwnerUnreachable as error:
+            if request.transport is None or request.transport.is_closing():
+                raise ConnectionResetError("the other node's answer broke off") from error
+            raise unreachable(node, sent.head) from error
+        except Unrepeatable:
+            words = "what was sent went to a node that does not have the session any more: send it again"
+            raise GatewayError(Code.NODE_UNREACHABLE, words, retry_after=RETRY) from None
+        finally:
+            if grant is not None and not sent.head:
+                await to_the_end(self._peers.release(grant))
+
+    async def _over(self, request: web.Request, node: str, grant: Lease | None, sent: Sent) -> web.StreamResponse:
+        """Over the hop. Raises OwnerUnreachable, Misdirected, Unrepeatable."""
+        header = self.hops.signed(self._hop(request, grant), node, Asked(request.method, request.rel_url.raw_path_qs))
+        socket = request.headers.get("Upgrade", "").lower() == "websocket"
+        kind, began = "websocket" if socket else "http", time.monotonic()
+        try:
+            if socket:
+                response = await self._socket(request, node, header, sent)
+            else:
+                async with self._under_way(node):
+                    response = await self._roads.forward(request, node, header, sent)
+        except OwnerUnreachable as error:
+            self.counts["failed"] += 1
+            log.warning("node_unreachable", node=node, why=str(error), sent=sent.head)
+            raise
+        self.counts[kind] += 1
+        self.seconds += time.monotonic() - began
+        request[FORWARDED] = node
+        return response
+
+    async def _socket(self, request: web.Request, node: str, header: str, sent: Sent) -> web.StreamResponse:
+        owner = await dialled(node, CONNECT, self._tls)
+        try:
+            async with self._under_way(node):
+                sent.head = True
+                owner.transport.write(_upgrade(request, header))
+                head = await owner.head
+                if head is None:
+                    raise OwnerUnreachable("it broke the connection off")
+                if head.status != 101:
+                    return await _refused(head, owner)
+            spliced = splice(request, node, head, owner)
+        except BaseException:  # a cancel too: nobody else knows of this connection
+            owner.abort()
+            raise
+        self._splices.add(spliced)
+        self._start(self._run(spliced), "forwarded")
+        return web.Response(status=101)
+
+    async def _run(self, spliced: Splice) -> None:
+        try:
+            await spliced.run()
+        except Exception:  # the outer edge of a connection's task: a defect in one must not end the others
+            log.exception("forward_fault")
+        finally:
+            self._splices.discard(spliced)
+            log.info("forwarded_client_gone", node=spliced.node)
+
+    @asynccontextmanager
+    async def _under_way(self, node: str) -> AsyncIterator[None]:
+        """A request to `node`, which fails as soon as that is known to be gone. Raises OwnerUnreachable."""
+        try:
+            async with asyncio.timeout(None) as limit:
+                asked = self._asked.setdefault(node, set())
+                asked.add(limit)
+                try:
+                    yield
+                finally:
+                    asked.discard(limit)
+                    if not asked and self._asked.get(node) is asked:
+                        del self._asked[node]
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise OwnerUnreachable("it is gone") from None
+
+    def _hop(self, request: web.Request, grant: Lease | None) -> Hop:
+        return Hop(
+            self._peers.name or "", request.remote or "", request.scheme, request.host, request.get(NUMBER, ""), grant
+        )
+
+
+@asynccontextmanager
+async def forwarding(
+    peers: Peers,
+    hops: Hops,
+    capabilities: Capabilities,
+    here: Callable[[SessionId], bool],
+    *,
+    tls: ssl.SSLContext | None = None,
+    patience: float = PATIENCE,
+) -> AsyncIterator[Forwards]:
+    """Forward while the block lasts. At its end websockets are closed (1001), and cut after `patience` seconds.
+
+    `tls` judges the certificates of nodes whose names begin with https; None: by the authorities of this machine.
+    """
+    roads = Roads(tls)
+    try:
+        async with crew(patience) as start:
+            forwards = Forwards(peers, hops, capabilities, here, roads, start, tls)
+            try:
+                yield forwards
+            finally:
+                forwards.close_all()
+    finally:
+        await roads.close()
+
+
+def arriving(hops: Hops) -> Middleware:
+    """The middleware that knows requests of other nodes: they count as of their client, at the address that it used."""
+
+    @web.middleware
+    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+        headers = request.headers.getall(HEADER, ())
+        if not headers:
+            return await handler(request)
+        try:
+            if len(headers) > 1:
+                raise BadHop("it stands there twice")
+            hop = hops.read(headers[0], Asked(request.method, request.rel_url.raw_path_qs))
+        except BadHop as error:
+            request[BAD_HOP] = str(error)
+            return await handler(request)
+        request = request.clone(scheme=hop.scheme, host=hop.host, remote=hop.client)
+        request[HOP] = hop
+        if isinstance(request.protocol, Connection):
+            request.protocol.vouched()
+        return await handler(request)
+
+    return around
+
+
+def check(request: web.Request) -> Hop | None:
+    """Where it came from, if that was another node. Raises HOP_REFUSED (403) for a header that is none of ours."""
+    if (why := request.get(BAD_HOP)) is not None:
+        log.warning("hop_refused", why=why, peer=request.remote)
+        raise GatewayError(Code.HOP_REFUSED, f"{HEADER}: {why}")
+    return request.get(HOP)
+
+
+def unreachable(node: str, sent: bool) -> GatewayError:
+    """Its address is for the log alone."""
+    words = "the node that has the session went away while it answered: see whether it was done, or try again"
+    if not sent:
+        words = "the node that has the session cannot be reached: try again"
+    return GatewayError(Code.NODE_UNREACHABLE, words, retry_after=RETRY)
+
+
+def _upgrade(request: web.Request, header: str) -> bytes:
+    """The request's head for another node (RFC 6455 section 4.1)."""
+    headers = onward(request.headers)
+    headers.popall("Content-Length", None)
+    headers.extend({"Connection": "Upgrade", "Upgrade": "websocket", HEADER: header})
+    lines = [f"GET {request.rel_url.raw_path_qs} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join((*lines, "", "")).encode("utf-8", "surrogateescape")  # as aiohttp has read it
+
+
+async def _refused(head: Head, owner: Owner) -> web.StreamResponse:
+    """The node's answer where it is no websocket. Raises Misdirected, OwnerUnreachable."""
+    try:
+        if head.status == 421 and OWNER in head.headers:
+            raise Misdirected
+        size = head.headers.get("Content-Length", "")
+        if not size.isdecimal() or int(size) > MOST_REFUSAL:
+            raise OwnerUnreachable("it answered an upgrade with a body of no known length")
+        try:
+            body = await owner.body(int(size))
+        except ConnectionError as error:
+            raise OwnerUnreachable("its answer broke off") from error
+        headers = onward(head.headers)
+        headers.popall("Content-Length", None)
+        return web.Response(status=head.status, reason=head.reason, headers=headers, body=body)
+    finally:
+        owner.abort()

@@ -1,0 +1,113 @@
+import asyncio
+
+from gateway.cluster.membership import View
+from gateway.tenancy.capability import tag
+
+LIFE = 6.0
+
+
+def view(*others: str, unbroken: float = LIFE) -> View:
+    made = View("me", LIFE)
+    made.answered(100.0, unbroken, ())
+    made.listed(1, ["me", *others])
+    return made
+
+
+def test_it_begins_with_itself() -> None:
+    alone = View("me", LIFE)
+    assert (alone.nodes, alone.version, alone.connected, alone.trusted(0.0)) == ({"me"}, None, False, False)
+    assert alone.named_by(tag("me")) == "me"
+
+
+def test_nodes_come_and_leave() -> None:
+    async def run() -> None:
+        seen = view("a", "b")
+        assert seen.nodes == {"me", "a", "b"}
+        assert seen.named_by(tag("a")) == "a"
+        gone, here = seen.gone("a"), seen.gone("b")
+        seen.listed(2, ["b"])
+        assert (seen.nodes, gone.is_set(), here.is_set()) == ({"me", "b"}, True, False)
+        assert seen.named_by(tag("a")) is None
+        seen.listed(3, ["a", "b"])
+        assert not seen.gone("a").is_set(), "it is there again"
+
+    asyncio.run(run())
+
+
+def test_one_that_died() -> None:
+    seen = view("a", "b")
+    gone = seen.gone("a")
+    seen.answered(101.0, LIFE + 1, ["a"])
+    assert (seen.nodes, seen.dead, gone.is_set(), seen.gone("a").is_set()) == ({"me", "b"}, {"a"}, True, True)
+    assert seen.named_by(tag("a")) is None
+    seen.answered(102.0, LIFE + 2, [])
+    assert (seen.nodes, seen.dead) == ({"me", "a", "b"}, frozenset()), "it is back"
+    assert not seen.gone("a").is_set()
+
+
+def test_nobody_is_dead_as_long_as_nobody_can_tell() -> None:
+    seen = view("a", "b")
+    gone = seen.gone("a")
+    seen.answered(101.0, 0.5, ["a", "b", "me"])
+    assert (seen.nodes, seen.dead, gone.is_set()) == ({"me", "a", "b"}, frozenset(), False)
+    seen.answered(107.0, LIFE, ["a", "me"])
+    assert (seen.nodes, seen.dead, gone.is_set()) == ({"me", "b"}, {"a"}, True)
+
+
+def test_who_was_dead_stays_so_while_nobody_can_tell() -> None:
+    seen = view("a", "b")
+    seen.answered(101.0, LIFE, ["a", "b"])
+    seen.answered(102.0, 0.0, ["a"])
+    assert seen.dead == {"a"}
+
+
+def test_trust() -> None:
+    seen = view(unbroken=LIFE - 0.1)
+    assert not seen.trusted(100.0)
+    seen.answered(101.0, LIFE, ())
+    assert seen.trusted(101.0)
+    assert seen.trusted(101.0 + LIFE / 2)
+    assert not seen.trusted(101.1 + LIFE / 2), "it has not asked for too long"
+    seen.failed()
+    assert not seen.trusted(101.0)
+
+
+def test_what_is_said_once() -> None:
+    seen = view()
+    assert [seen.failed(), seen.failed(), seen.connected] == [True, False, False]
+    assert [seen.answered(103.0, 0.0, ()), seen.answered(104.0, 1.0, ()), seen.connected] == [True, False, True]
+
+
+def test_after_redis_was_away_the_fleet_recovers_for_a_while() -> None:
+    seen = view()
+    assert not seen.recovering
+    seen.failed()
+    assert seen.recovering
+    seen.answered(110.0, 0.0, ())
+    assert seen.recovering
+    seen.answered(115.0, 5.0, ())
+    assert seen.recovering
+    seen.answered(116.0, LIFE, ())
+    assert not seen.recovering
+    seen.answered(130.0, 0.0, ())
+    assert seen.recovering, "a gap that only Redis has noticed"
+
+
+def test_a_fleet_that_begins_does_not_recover() -> None:
+    seen = view(unbroken=0.0)
+    seen.answered(101.0, 1.0, ())
+    assert not seen.recovering
+
+
+def test_two_nodes_of_one_tag() -> None:
+    names = {}
+    number = 0
+    while True:
+        name = f"http://10.0.0.1:{number}"
+        if (other := names.setdefault(tag(name), name)) != name:
+            break
+        number += 1
+    seen = view(name, other)
+    assert seen.named_by(tag(name)) is None
+    seen.listed(2, [name])
+    assert seen.named_by(tag(name)) == name
