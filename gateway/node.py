@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -23,6 +24,7 @@ from browser_pool.tasks import running
 from browser_pool.users import let_pass
 from gateway.adblock.filters import Filters
 from gateway.cluster.cluster import Cluster, joined
+from gateway.cluster.hop import Hops
 from gateway.cluster.placement import Capacity
 from gateway.config import Config
 from gateway.egress.process import EgressProcess
@@ -51,7 +53,9 @@ from gateway.tenancy.storage import Storage
 from gateway.tenancy.tenants import Tenants
 from gateway.web import tls
 from gateway.web.app import build_app
+from gateway.web.between import answer_at
 from gateway.web.door import Door
+from gateway.web.forward import Forwards, forwarding
 from gateway.web.steel_shapes import DIMENSIONS
 from gateway.web.surface import Surface, listening
 
@@ -195,7 +199,16 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
         await stack.enter_async_context(running(keep_sweeping(store, registry, config.retention), "janitor"))
         pages = await stack.enter_async_context(open_pages(registry, directory / "driver", ttl=config.ttl_max))
         fetches = Fetches(registry, pages, limits)
-        jobs = await stack.enter_async_context(open_jobs(store.jobs, sealer, fetches.answer, lambda: registry.draining))
+        forwards: Forwards | None = None
+        if cluster is not None and config.cluster_key is not None:
+            hops = Hops(config.cluster_key.encode(), config.node)
+            forwards = await stack.enter_async_context(
+                forwarding(cluster, hops, access.capabilities, lambda session: registry.live(session) is not None)
+            )
+        forward = None if forwards is None else partial(answer_at, forwards)
+        jobs = await stack.enter_async_context(
+            open_jobs(store.jobs, sealer, fetches.answer, lambda: registry.draining, forward)
+        )
         http = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15), trust_env=False)
         )
@@ -217,6 +230,8 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
             jobs=jobs,
             hosted=hosted,
             profiles=profiles,
+            forwards=forwards,
+            fleet=None if cluster is None else cluster.pressure,
         )
         try:
             port = await stack.enter_async_context(listening(config, app, surface, SHUTDOWN))

@@ -50,10 +50,10 @@ class View:
         return first
 
     def answered(self, now: float, unbroken: float, dead: Iterable[str]) -> bool:
-        """A heartbeat reached Redis, which had them for `unbroken` seconds; True if the one before did not."""
-        back, self._failing = self._failing, False
-        if self._seen is not None and unbroken < self._unbroken:
-            self.recovering = True
+        """A heartbeat reached Redis, which had them for `unbroken` seconds; True if Redis was away before it."""
+        gap = self._seen is not None and unbroken < self._unbroken  # perhaps none of ours fell into it
+        back, self._failing = self._failing or gap, False
+        self.recovering = self.recovering or gap
         self._seen, self._unbroken = now, unbroken
         if unbroken >= self._life:
             self.recovering = False

@@ -98,6 +98,15 @@ class Roll:
         """The session if it runs; for whoever checks the credential against what the session itself asks."""
         return self._live.get(session)
 
+    async def kept_elsewhere(self, session: SessionId) -> None:
+        """Raise Elsewhere if another node keeps it for whoever brings the secret that `reconnect` was given.
+
+        No credential that we know of has to come with that: only the node with the browser can judge it.
+        """
+        record = await self._store.get(session)
+        if record is not None and record.secret is not None:
+            await self.placed(record)
+
     async def with_target(self, principal: Principal, what: str, target: str) -> Session:
         """The running session of the principal with that target: `page` and a target id, or `browser` and an id."""
         for session in self.running(principal):

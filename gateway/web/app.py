@@ -14,7 +14,10 @@ from gateway.relay.relay import Relays
 from gateway.session.profiles import Profiles
 from gateway.session.registry import Registry
 from gateway.store.base import Store
+from gateway.web.arrival import arriving
 from gateway.web.audited import audited
+from gateway.web.between import NAMES as BETWEEN
+from gateway.web.between import Between
 from gateway.web.browserless import Browserless
 from gateway.web.connect import Connect
 from gateway.web.connection import watched
@@ -22,9 +25,11 @@ from gateway.web.discovery import Discovery
 from gateway.web.docs import POLICY, Docs
 from gateway.web.door import Door
 from gateway.web.files import SessionFiles
+from gateway.web.fleetwide import Fleetwide
+from gateway.web.forward import Forwards
 from gateway.web.forwarded import believed
 from gateway.web.headers import framed_policy, page_policy
-from gateway.web.health import Health
+from gateway.web.health import Fleet, Health
 from gateway.web.identities import Identities
 from gateway.web.live import PAGE, Live
 from gateway.web.middleware import dressing, middleware
@@ -40,7 +45,7 @@ from gateway.web.tally import Tally
 
 STATIC = Path(__file__).parent / "static"
 # They need no credential, or look at it themselves: a websocket's may be the secret given to `reconnect`.
-PUBLIC = frozenset("home chromium chrome reconnect healthz readyz favicon openapi docs hosted".split())
+PUBLIC = frozenset("home chromium chrome reconnect healthz readyz favicon openapi docs hosted".split()) | set(BETWEEN)
 # An id, or the capability ID.MAC; a target's id or a browser's.
 KEY = r"{key:[^/]+}"
 SOCKET = r"{what:page|browser}/{target:[A-Za-z0-9-]+}"
@@ -62,17 +67,23 @@ def build_app(
     jobs: Jobs,
     hosted: Hosted,
     profiles: Profiles,
+    forwards: Forwards | None = None,
+    fleet: Fleet | None = None,
 ) -> web.Application:
-    """The application over one registry and its store. `http` talks to the browsers; `max_body` in bytes."""
+    """The application over one registry and its store. `http` talks to the browsers; `max_body` in bytes.
+
+    With `forwards` it is a node of a fleet, and `fleet` says how much that has to do.
+    """
     welcome = (STATIC / "index.html").read_text()
     identities = Identities(store)
     sessions = Sessions(registry, door.access, limits, external_url, identities.named)
-    connect = Connect(registry, relays, door, limits, external_url)
-    discovery = Discovery(registry, door.access, limits, external_url, http)
+    fleetwide = Fleetwide(registry, forwards)
+    connect = Connect(registry, relays, door, limits, external_url, fleetwide)
+    discovery = Discovery(registry, door.access, limits, external_url, http, fleetwide)
     files = SessionFiles(registry)
     live = Live(registry)
     tally = Tally()
-    health = Health(registry, tally, pages)
+    health = Health(registry, tally, pages, fleet)
 
     async def home(request: web.Request) -> web.StreamResponse:
         """A websocket, or a person with a browser."""
@@ -84,9 +95,12 @@ def build_app(
         """Browsers ask for one by themselves; there is none."""
         return web.Response(status=204)
 
-    around = [believed(surface.proxies), watched, tally.middleware(), middleware(door, PUBLIC, surface.throttle)]
+    answering = middleware(door, PUBLIC, surface.throttle, forwards)
+    around = [believed(surface.proxies), watched, tally.middleware(), answering]
     if surface.audit is not None:
         around.insert(2, audited(surface.audit, door, registry))
+    if forwards is not None:
+        around.insert(1, arriving(forwards.hops))
     app = web.Application(middlewares=around, client_max_size=max_body)
     policies = {
         "/": page_policy(welcome),
@@ -143,9 +157,9 @@ def build_app(
     app.router.add_get(f"/session/{KEY}/devtools/{SOCKET}", connect.debug, allow_head=False)
     app.router.add_get(f"/session/{KEY}/devtools/{{path:.+}}", discovery.frontend)
 
-    Browserless(pages, registry, limits).routes(app)
+    Browserless(pages, registry, limits, fleetwide).routes(app)
 
-    SteelSessions(registry, door.access, limits, external_url, profiles).routes(app)
+    SteelSessions(registry, door.access, limits, external_url, profiles, fleetwide).routes(app)
     SteelFiles(registry).routes(app)
     Scrapio(fetches, jobs, identities.named).routes(app)
     SteelProfiles(profiles).routes(app)
@@ -161,4 +175,7 @@ def build_app(
     app.router.add_get("/pressure", health.pressure)
     app.router.add_get("/active", health.active)
     app.router.add_get("/metrics", health.metrics)
+    if forwards is not None:
+        Between(registry, fetches.answer).routes(app)
+        health.gather(forwards)
     return app

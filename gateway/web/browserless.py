@@ -34,6 +34,7 @@ from gateway.web.browserless_shapes import (
 )
 from gateway.web.connect import standard_spec
 from gateway.web.door import PRINCIPAL, SEATED
+from gateway.web.fleetwide import Fleetwide
 from gateway.web.request import check_query, json_body, session_id
 from gateway.web.shapes import read
 
@@ -53,9 +54,10 @@ REFUSED = {
 class Browserless:
     """Handlers of /content, /screenshot, /pdf, /scrape, /performance, /kill."""
 
-    def __init__(self, pages: Pages, registry: Registry, limits: Limits) -> None:
+    def __init__(self, pages: Pages, registry: Registry, limits: Limits, fleetwide: Fleetwide) -> None:
         self._pages = pages
         self._registry = registry
+        self._fleetwide = fleetwide
         self._limits = limits
 
     def routes(self, app: web.Application) -> None:
@@ -140,8 +142,7 @@ class Browserless:
         try:
             async with asyncio.TaskGroup() as group:
                 for number in found:
-                    stop = self._registry.stop(principal, number, force=True, purge=False)
-                    group.create_task(stop)  # the group awaits it
+                    group.create_task(self._fleetwide.stop(principal, number))  # the group awaits it
         except ExceptionGroup as failed:  # one whose context could not be saved; the first stands for all
             raise failed.exceptions[0] from None
         return web.Response(status=204)

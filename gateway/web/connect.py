@@ -29,6 +29,7 @@ from gateway.tenancy.capability import Scope
 from gateway.tenancy.secret import digest, same
 from gateway.web import network
 from gateway.web.door import PRINCIPAL, SEATED, Door, credential
+from gateway.web.fleetwide import Fleetwide
 from gateway.web.links import links_of
 from gateway.web.request import check_query, session_id, switch
 from gateway.web.shapes import LaunchBody, checked_flags, launch_identity, mode_of, read, seconds
@@ -43,9 +44,16 @@ class Connect:
     """Handlers of everything that is upgraded."""
 
     def __init__(
-        self, registry: Registry, relays: Relays, door: Door, limits: Limits, external_url: str | None
+        self,
+        registry: Registry,
+        relays: Relays,
+        door: Door,
+        limits: Limits,
+        external_url: str | None,
+        fleetwide: Fleetwide,
     ) -> None:
         self._registry = registry
+        self._fleetwide = fleetwide
         self._relays = relays
         self._door = door
         self._access: Access = door.access
@@ -80,6 +88,8 @@ class Connect:
         key = request.match_info["key"]
         number = session_id(key)
         kept = self._registry.live(number)
+        if kept is None:
+            await self._registry.kept_elsewhere(number)
         given = credential(request)
         takeover = switch(request, "takeover")
         if kept is not None and (wanted := kept.record.secret) is not None:
@@ -117,7 +127,7 @@ class Connect:
         accept = upgrade(request)
         check_query(request, frozenset())
         what, target = request.match_info["what"], request.match_info["target"]
-        session = await self._registry.with_target(request[PRINCIPAL], what, target)
+        session = await self._fleetwide.with_target(request[PRINCIPAL], what, target)
         return await self._observe(request, accept, session, what, target)
 
     async def _join(self, request: web.Request, accept: str, principal: Principal, key: str) -> web.StreamResponse:

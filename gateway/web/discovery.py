@@ -16,12 +16,14 @@ from yarl import URL
 from browser_pool.browser import Browser
 from browser_pool.errors import BrowserFailed
 from browser_pool.spec import LaunchSpec
+from gateway.cluster.fleet import Elsewhere
 from gateway.errors import Code, GatewayError
 from gateway.records import Kind, Limits, SessionSpec
 from gateway.session.registry import Registry
 from gateway.session.session import Session
 from gateway.tenancy.access import Access
 from gateway.web.door import PRINCIPAL
+from gateway.web.fleetwide import Fleetwide
 from gateway.web.links import Links, links_of
 from gateway.web.request import CREDENTIALS, check_query, session_id
 
@@ -30,9 +32,16 @@ class Discovery:
     """Handlers of /json and /session/ID/json, and DevTools' own pages. `http` talks to the browsers."""
 
     def __init__(
-        self, registry: Registry, access: Access, limits: Limits, external_url: str | None, http: aiohttp.ClientSession
+        self,
+        registry: Registry,
+        access: Access,
+        limits: Limits,
+        external_url: str | None,
+        http: aiohttp.ClientSession,
+        fleetwide: Fleetwide,
     ) -> None:
         self._registry = registry
+        self._fleetwide = fleetwide
         self._access = access
         self._limits = limits
         self._external_url = external_url
@@ -64,7 +73,7 @@ class Discovery:
             except GatewayError as error:
                 if error.code not in (Code.BAD_GATEWAY, Code.NOT_RUNNING):
                     raise  # a browser that ended while we looked has no targets; nothing else is passed over
-        return _shown(found)
+        return _shown(found + await self._fleetwide.lists(request, request[PRINCIPAL]))
 
     async def protocol(self, request: web.Request) -> web.Response:
         """GET /json/protocol."""
@@ -74,13 +83,15 @@ class Discovery:
     async def new(self, request: web.Request) -> web.Response:
         """PUT /json/new?URL: a tab in the caller's one running session, or in a new one if none runs."""
         principal = request[PRINCIPAL]
-        running = self._registry.running(principal)
-        if len(running) > 1:
+        running, elsewhere = self._registry.running(principal), await self._fleetwide.elsewhere(principal)
+        if len(running) + elsewhere.total() > 1:
             raise GatewayError(
                 Code.NOT_RUNNING, "several sessions are running: PUT /session/ID/json/new says which one the tab is for"
             )
         if running:
             return await self._new(request, running[0])
+        for node in elsewhere:
+            raise Elsewhere(node)
         principal.require_tenant()
         limits = self._registry.means.quotas.limits(principal.tenant, self._limits)
         spec = SessionSpec(
@@ -99,7 +110,7 @@ class Discovery:
         """GET /json/activate/TARGET and /json/close/TARGET."""
         check_query(request, frozenset())
         target = request.match_info["target"]
-        session = await self._registry.with_target(request[PRINCIPAL], "page", target)
+        session = await self._fleetwide.with_target(request[PRINCIPAL], "page", target)
         return web.Response(body=await self._ask(session, f"/json/{request.match_info['action']}/{quote(target)}"))
 
     # --- of one session ---

@@ -63,7 +63,7 @@ class SessionFiles:
         return web.Response(status=204)
 
     async def _session(self, request: web.Request) -> SessionId:
-        return (await self._registry.find(request[PRINCIPAL], session_id(request.match_info["key"]))).id
+        return (await self._registry.at_home(request[PRINCIPAL], session_id(request.match_info["key"]))).id
 
     async def _form(self, request: web.Request, session: SessionId) -> list[File]:
         added: list[File] = []

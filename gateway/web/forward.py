@@ -15,27 +15,26 @@ from typing import Protocol
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.registry import Collector
 
 from browser_pool.tasks import Start, crew, to_the_end
 from gateway.cluster.fleet import Elsewhere, Lease
-from gateway.cluster.hop import HEADER, OWNER, Asked, BadHop, Hop, Hops, digest, within
+from gateway.cluster.hop import Asked, Hop, Hops, digest, within
 from gateway.errors import CloseCode, Code, Farewell, GatewayError
 from gateway.records import SessionId
 from gateway.tenancy.capability import Capabilities, Claim
-from gateway.web.connection import Connection
+from gateway.web.arrival import HOP
 from gateway.web.door import NUMBER, credential
-from gateway.web.forward_http import CONNECT, Misdirected, Roads, Sent, Unrepeatable, onward
-from gateway.web.forward_socket import GONE, MOST_REFUSAL, Head, Owner, OwnerUnreachable, Splice, dialled, splice
+from gateway.web.forward_http import CONNECT, Misdirected, OwnerUnreachable, Roads, Sent, Unrepeatable
+from gateway.web.forward_socket import dialled, refused, upgrade_head
+from gateway.web.splice import GONE, Splice, splice
 
 log = structlog.get_logger()
-HOP = web.RequestKey("hop", Hop)  # where it came from, if that was another node
-BAD_HOP = web.RequestKey("bad_hop", str)  # what is wrong with the header that says so
 FORWARDED = web.RequestKey("forwarded", str)  # the node that has answered it
 TRIES = 3
 PATIENCE = 5.0  # seconds at the end of all for websockets that are still saying goodbye
 RETRY = 2  # seconds, for a client whose session's node does not answer
-INTERNAL = "/cluster/"  # routes that nodes alone use
 STOPPING = Farewell(CloseCode.DRAINING, "the gateway is stopping: reconnect")
 
 
@@ -49,11 +48,14 @@ class Peers(Protocol):
     def named_by(self, tag: str) -> str | None:
         """The live node with that tag (`tenancy/capability.py`)."""
 
+    def gone(self, name: str) -> asyncio.Event:
+        """Set when the node of that name has died or left."""
+
     async def release(self, lease: Lease) -> None:
         """See cluster/fleet.py."""
 
 
-class Forwards:
+class Forwards(Collector):
     """All requests that other nodes answer, and those of other nodes that are answered here. Made by `forwarding`.
 
     `here` says whether a session runs on this node.
@@ -67,19 +69,27 @@ class Forwards:
         here: Callable[[SessionId], bool],
         roads: Roads,
         start: Start,
+        watch: Start,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.hops = hops
         self.counts: Counter[str] = Counter()  # how many were forwarded, by kind, and how many failed
-        self.seconds = 0.0  # in all, until the other node's answers began
+        self.seconds = 0.0  # in all, to the end of the answers, or the 101 of a websocket
         self._peers = peers
         self._capabilities = capabilities
         self._here = here
         self._roads = roads
         self._start = start
+        self._watch = watch
+        self._watched: set[str] = set()
         self._tls = tls
         self._splices: set[Splice] = set()
         self._asked: dict[str, set[asyncio.Timeout]] = {}  # requests under way, by node
+
+    @property
+    def name(self) -> str:
+        """This node's."""
+        return self._peers.name or ""
 
     @property
     def open(self) -> int:
@@ -87,7 +97,7 @@ class Forwards:
         return len(self._splices)
 
     def died(self, node: str) -> None:
-        """That node is gone for good: its websockets are closed (1012), and its requests fail."""
+        """That node is gone: its websockets are closed (1012), and requests that it was answering fail."""
         for spliced in self._splices:
             if spliced.node == node:
                 spliced.end(GONE)
@@ -99,6 +109,20 @@ class Forwards:
         """This node stops: all forwarded websockets are closed (1001)."""
         for spliced in self._splices:
             spliced.end(STOPPING)
+
+    def collect(self) -> list[Metric]:
+        """What Prometheus asks for (`web/health.py`)."""
+        counted = CounterMetricFamily("gateway_forwarded", "Requests that another node answered", labels=["kind"])
+        for kind in ("http", "websocket"):
+            counted.add_metric([kind], self.counts[kind])
+        answered = self.counts["http"] + self.counts["websocket"]
+        words = "From a request's forwarding to the end of the other node's answer, or the 101 of a websocket"
+        return [
+            counted,
+            SummaryMetricFamily("gateway_forward_seconds", words, count_value=answered, sum_value=self.seconds),
+            CounterMetricFamily("gateway_forward_failures", "Other nodes that did not answer", self.counts["failed"]),
+            GaugeMetricFamily("gateway_forwarded_open", "Websockets that another node answers", self.open),
+        ]
 
     async def answered(
         self, request: web.Request, handle: Callable[[], Awaitable[web.StreamResponse]]
@@ -133,7 +157,7 @@ class Forwards:
 
         `path` with its query. Raises NODE_UNREACHABLE, when a `grant` that did not get there is released.
         """
-        hop = Hop(self._peers.name or "", "", "http", "localhost", "", grant, tenant, digest(body))
+        hop = Hop(self.name, "", "http", "localhost", "", grant, tenant, digest(body))
         header = self.hops.signed(hop, node, Asked(method, path))
         try:
             async with self._under_way(node):
@@ -209,6 +233,7 @@ class Forwards:
 
     async def _over(self, request: web.Request, node: str, grant: Lease | None, sent: Sent) -> web.StreamResponse:
         """Over the hop. Raises OwnerUnreachable, Misdirected, Unrepeatable."""
+        self._follow(node)
         header = self.hops.signed(self._hop(request, grant), node, Asked(request.method, request.rel_url.raw_path_qs))
         socket = request.headers.get("Upgrade", "").lower() == "websocket"
         kind, began = "websocket" if socket else "http", time.monotonic()
@@ -232,12 +257,12 @@ class Forwards:
         try:
             async with self._under_way(node):
                 sent.head = True
-                owner.transport.write(_upgrade(request, header))
+                owner.transport.write(upgrade_head(request, header))
                 head = await owner.head
                 if head is None:
                     raise OwnerUnreachable("it broke the connection off")
                 if head.status != 101:
-                    return await _refused(head, owner)
+                    return await refused(head, owner)
             spliced = splice(request, node, head, owner)
         except BaseException:  # a cancel too: nobody else knows of this connection
             owner.abort()
@@ -245,6 +270,19 @@ class Forwards:
         self._splices.add(spliced)
         self._start(self._run(spliced), "forwarded")
         return web.Response(status=101)
+
+    def _follow(self, node: str) -> None:
+        """See to it that its end is noticed."""
+        if node not in self._watched:
+            self._watched.add(node)
+            self._watch(self._until_gone(node), f"forwards-{node}")
+
+    async def _until_gone(self, node: str) -> None:
+        try:
+            await self._peers.gone(node).wait()
+        finally:
+            self._watched.discard(node)
+        self.died(node)
 
     async def _run(self, spliced: Splice) -> None:
         try:
@@ -274,9 +312,7 @@ class Forwards:
             raise OwnerUnreachable("it is gone") from None
 
     def _hop(self, request: web.Request, grant: Lease | None) -> Hop:
-        return Hop(
-            self._peers.name or "", request.remote or "", request.scheme, request.host, request.get(NUMBER, ""), grant
-        )
+        return Hop(self.name, request.remote or "", request.scheme, request.host, request.get(NUMBER, ""), grant)
 
 
 @asynccontextmanager
@@ -295,8 +331,8 @@ async def forwarding(
     """
     roads = Roads(tls)
     try:
-        async with crew(patience) as start:
-            forwards = Forwards(peers, hops, capabilities, here, roads, start, tls)
+        async with crew(patience) as start, crew(0) as watch:
+            forwards = Forwards(peers, hops, capabilities, here, roads, start, watch, tls)
             try:
                 yield forwards
             finally:
@@ -305,69 +341,9 @@ async def forwarding(
         await roads.close()
 
 
-def arriving(hops: Hops) -> Middleware:
-    """The middleware that knows requests of other nodes: they count as of their client, at the address that it used."""
-
-    @web.middleware
-    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
-        headers = request.headers.getall(HEADER, ())
-        if not headers:
-            return await handler(request)
-        try:
-            if len(headers) > 1:
-                raise BadHop("it stands there twice")
-            hop = hops.read(headers[0], Asked(request.method, request.rel_url.raw_path_qs))
-        except BadHop as error:
-            request[BAD_HOP] = str(error)
-            return await handler(request)
-        request = request.clone(scheme=hop.scheme, host=hop.host, remote=hop.client)
-        request[HOP] = hop
-        if isinstance(request.protocol, Connection):
-            request.protocol.vouched()
-        return await handler(request)
-
-    return around
-
-
-def check(request: web.Request) -> Hop | None:
-    """Where it came from, if that was another node. Raises HOP_REFUSED (403) for a header that is none of ours."""
-    if (why := request.get(BAD_HOP)) is not None:
-        log.warning("hop_refused", why=why, peer=request.remote)
-        raise GatewayError(Code.HOP_REFUSED, f"{HEADER}: {why}")
-    return request.get(HOP)
-
-
 def unreachable(node: str, sent: bool) -> GatewayError:
     """Its address is for the log alone."""
     words = "the node that has the session went away while it answered: see whether it was done, or try again"
     if not sent:
         words = "the node that has the session cannot be reached: try again"
     return GatewayError(Code.NODE_UNREACHABLE, words, retry_after=RETRY)
-
-
-def _upgrade(request: web.Request, header: str) -> bytes:
-    """The request's head for another node (RFC 6455 section 4.1)."""
-    headers = onward(request.headers)
-    headers.popall("Content-Length", None)
-    headers.extend({"Connection": "Upgrade", "Upgrade": "websocket", HEADER: header})
-    lines = [f"GET {request.rel_url.raw_path_qs} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-    return "\r\n".join((*lines, "", "")).encode("utf-8", "surrogateescape")  # as aiohttp has read it
-
-
-async def _refused(head: Head, owner: Owner) -> web.StreamResponse:
-    """The node's answer where it is no websocket. Raises Misdirected, OwnerUnreachable."""
-    try:
-        if head.status == 421 and OWNER in head.headers:
-            raise Misdirected
-        size = head.headers.get("Content-Length", "")
-        if not size.isdecimal() or int(size) > MOST_REFUSAL:
-            raise OwnerUnreachable("it answered an upgrade with a body of no known length")
-        try:
-            body = await owner.body(int(size))
-        except ConnectionError as error:
-            raise OwnerUnreachable("its answer broke off") from error
-        headers = onward(head.headers)
-        headers.popall("Content-Length", None)
-        return web.Response(status=head.status, reason=head.reason, headers=headers, body=body)
-    finally:
-        owner.abort()

@@ -11,7 +11,6 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from gateway.cluster.hop import HEADER, OWNER
-from gateway.web.forward_socket import OwnerUnreachable
 from gateway.web.keepalive import kept_alive
 
 CONNECT = 2.0  # seconds to connect to another node
@@ -21,6 +20,14 @@ PIECE = 256 << 10  # bytes read at once
 HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-connection proxy-authenticate te trailer transfer-encoding upgrade expect".split()
 ) | {HEADER.lower(), OWNER.lower()}
+
+
+class OwnerUnreachable(Exception):
+    """The other node did not answer. `sent` if it may have got the request."""
+
+    def __init__(self, words: str, *, sent: bool = True) -> None:
+        super().__init__(words)
+        self.sent = sent
 
 
 class Misdirected(Exception):

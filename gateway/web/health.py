@@ -3,21 +3,26 @@
 import os
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from browser_pool.errors import BrowserMissing
 from browser_pool.memory import memory
 from browser_pool.spec import Mode
+from gateway.cluster.placement import Pressure
 from gateway.egress.usage import Usage
 from gateway.errors import Code, GatewayError
 from gateway.pages.service import Pages
 from gateway.session.registry import Registry
 from gateway.tenancy.access import Role
+from gateway.tenancy.queue import Share
 from gateway.web.door import PRINCIPAL
+from gateway.web.occupancy import Occupancy, of_fleet, of_node
 from gateway.web.tally import Tally
 
 OBSTACLES = {
@@ -28,16 +33,24 @@ OBSTACLES = {
 }
 
 
-class Health:
-    """Handlers of /healthz, /readyz, /pressure, /active and /metrics."""
+Fleet = Callable[[], Awaitable[Pressure]]  # how much all nodes have to do; raises STORE_UNAVAILABLE
 
-    def __init__(self, registry: Registry, tally: Tally, pages: Pages) -> None:
+
+class Health:
+    """Handlers of /healthz, /readyz, /pressure, /active and /metrics. `fleet` tells how full that is, if it is one."""
+
+    def __init__(self, registry: Registry, tally: Tally, pages: Pages, fleet: Fleet | None = None) -> None:
         self._registry = registry
         self._tally = tally
         self._pages = pages
+        self._fleet = fleet
         self._egress: tuple[Usage, Counter[str]] = Usage(), Counter()  # as of the last time that it was asked for
         self._metrics = CollectorRegistry()
         self._metrics.register(self)
+
+    def gather(self, collector: Collector) -> None:
+        """Show its metrics with ours."""
+        self._metrics.register(collector)
 
     async def alive(self, request: web.Request) -> web.Response:
         """GET /healthz: 200 while the process answers."""
@@ -64,7 +77,8 @@ class Health:
         """
         principal = request[PRINCIPAL]
         principal.require_tenant()
-        slots, why = self._registry.means.slots, self._obstacle(principal.tenant)
+        now = await self._occupancy()
+        why = self._obstacle(now, principal.tenant)
         # The machine's load would tell a tenant of the others.
         said = {
             "reason": why,
@@ -73,26 +87,26 @@ class Health:
             "cpu": None,
             "memory": None,
         }
+        own = await self._of(principal.tenant, now.share(principal.tenant))
         if principal.role is not Role.ADMIN:
-            return web.json_response({"pressure": {"isAvailable": not why, **await self._of(principal.tenant), **said}})
-        own = slots.share(principal.tenant)
+            return web.json_response({"pressure": {"isAvailable": not why, **own, **said}})
         shown = {
             "isAvailable": not why,
-            "running": slots.used,
-            "queued": slots.waiting,
-            "maxConcurrent": slots.limit,
-            "maxQueued": slots.queue_length,
-            "warm": len(self._registry.means.pool.warm.ready),
-            "positions": own.positions,
-            "tenants": {tenant: await self._of(tenant) for tenant in slots.tenants()},
+            "running": now.running,
+            "queued": now.queued,
+            "maxConcurrent": now.most,
+            "maxQueued": now.most_queued,
+            "warm": now.warm,
+            "positions": own["positions"],
+            "tenants": {tenant: await self._of(tenant, share) for tenant, share in now.shares.items()},
             **said,
             **_machine(),
             "recentlyRejected": self._tally.recently_rejected,
         }
         return web.json_response({"pressure": shown})
 
-    async def _of(self, tenant: str) -> dict[str, Any]:
-        share, storage = self._registry.means.slots.share(tenant), self._registry.means.storage
+    async def _of(self, tenant: str, share: Share) -> dict[str, Any]:
+        storage = self._registry.means.storage
         shown = {
             "running": share.running,
             "queued": share.waiting,
@@ -109,19 +123,26 @@ class Health:
         """GET /active: 204 when a session can be had at once, else 429."""
         principal = request[PRINCIPAL]
         principal.require_tenant()
-        if why := self._obstacle(principal.tenant):
+        if why := self._obstacle(await self._occupancy(), principal.tenant):
             raise GatewayError(Code.TOO_MANY_SESSIONS, f"no session can be had at once: {why}", retry_after=5)
         return web.Response(status=204)
 
-    def _obstacle(self, tenant: str) -> str:
+    async def _occupancy(self) -> Occupancy:
+        """Of the fleet, if there is one. May raise STORE_UNAVAILABLE."""
+        means = self._registry.means
+        if self._fleet is None:
+            return of_node(means.slots, len(means.pool.warm.ready))
+        return of_fleet(await self._fleet(), means.slots.queue_length, means.quotas.tenant_of)
+
+    def _obstacle(self, now: Occupancy, tenant: str) -> str:
         """Why the tenant cannot have a session at once, in one word; empty if it can."""
-        slots = self._registry.means.slots
         if self._registry.draining:
             return "draining"
-        share = slots.share(tenant)
-        if slots.used >= slots.limit or share.running >= share.most:
+        share = now.share(tenant)
+        if now.full or share.running >= share.most:
             return "full"
-        return "memory" if self._registry.means.pool.short_of_memory else ""
+        # Of a fleet, nodes that are short of memory count as full.
+        return "memory" if self._fleet is None and self._registry.means.pool.short_of_memory else ""
 
     async def metrics(self, request: web.Request) -> web.Response:
         """GET /metrics: Prometheus text, for role admin; JSON in Browserless's words for who asks for that."""

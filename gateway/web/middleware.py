@@ -14,10 +14,11 @@ from gateway.cluster.fleet import Elsewhere
 from gateway.cluster.hop import OWNER
 from gateway.errors import Code, GatewayError
 from gateway.tenancy.throttle import Throttle
+from gateway.web.arrival import HOP, check
 from gateway.web.connection import Connection
 from gateway.web.dialects import Dialect, dialect_of, refusal_body
 from gateway.web.door import NUMBER, PRINCIPAL, Door, hostname
-from gateway.web.forward import FORWARDED, HOP, Forwards, check
+from gateway.web.forward import FORWARDED, Forwards
 from gateway.web.guessing import UNSEEN, Guessing
 from gateway.web.headers import FRAMES, HEADERS, HSTS, SERVER, can_be_pinned, cors, preflight
 

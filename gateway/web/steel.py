@@ -20,6 +20,7 @@ from gateway.snapshot.formats import Format, written
 from gateway.store.base import Query
 from gateway.tenancy.access import Access, Principal
 from gateway.web.door import PRINCIPAL
+from gateway.web.fleetwide import Fleetwide
 from gateway.web.links import Links, links_of
 from gateway.web.request import check_query, json_body, session_id
 from gateway.web.shapes import read
@@ -60,9 +61,11 @@ class SteelSessions:
         access: Access,
         limits: Limits,
         external_url: str | None,
-        profiles: Profiles | None = None,
+        profiles: Profiles | None,
+        fleetwide: Fleetwide,
     ) -> None:
         self._registry = registry
+        self._fleetwide = fleetwide
         self._access = access
         self._limits = limits
         self._external_url = external_url
@@ -188,7 +191,7 @@ class SteelSessions:
 
         async def release(record: SessionRecord) -> None:
             try:
-                await self._registry.stop(principal, record.id, force=True, purge=False)
+                await self._fleetwide.stop(principal, record.id)
             except GatewayError as error:
                 if error.code is not Code.SESSION_NOT_FOUND:  # it has ended by itself
                     failed.append(f"{record.id}: {error.message}")

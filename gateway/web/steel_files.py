@@ -22,6 +22,7 @@ from gateway.relay.places import DOWNLOADS, ROOT
 from gateway.session.commands import instant
 from gateway.session.files import File, Files, Kind
 from gateway.session.registry import Registry
+from gateway.web.door import PRINCIPAL
 from gateway.web.files import attached, sent
 from gateway.web.request import check_query
 from gateway.web.steel import session_of
@@ -171,7 +172,8 @@ class SteelFiles:
         raise GatewayError(Code.UNSUPPORTED, ELSEWHERE[f"{request.method} {resource.canonical}"])
 
     async def _session(self, request: web.Request) -> SessionId:
-        return (await session_of(request, self._registry)).id
+        found = await session_of(request, self._registry)
+        return (await self._registry.at_home(request[PRINCIPAL], found.id)).id
 
 
 class _Sink(io.RawIOBase):

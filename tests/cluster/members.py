@@ -23,6 +23,7 @@ class Told:
 
     sessions: list[SessionId] = field(default_factory=list)
     nodes: list[str] = field(default_factory=list)
+    returns: int = 0
     fails: int = 0
     held: asyncio.Event | None = None
 
@@ -34,9 +35,15 @@ class Listener:
         self._told = told
 
     async def lost(self, session: SessionId) -> None:
+        """See Follower."""
         self._told.sessions.append(session)
 
+    async def returned(self) -> None:
+        """See Follower."""
+        self._told.returns += 1
+
     async def died(self, node: str) -> None:
+        """See Follower."""
         told = self._told
         told.nodes.append(node)
         if told.held is not None:
@@ -153,7 +160,7 @@ class Fleet:
 
     async def queued(self, asks: Sequence[Callable[[], Awaitable[Lease]]]) -> list[asyncio.Future[Lease]]:
         """Let them ask one after the other; each has its place in the queue before the next comes."""
-        tasks = []
+        tasks: list[asyncio.Future[Lease]] = []
         there = (await self.members[0].cluster.pressure()).waiting
         for number, ask in enumerate(asks, there + 1):
             tasks.append(asyncio.ensure_future(ask()))

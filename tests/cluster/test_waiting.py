@@ -261,11 +261,11 @@ async def test_tenants_pushing_at_random_lose_no_place_and_get_none_twice(redis:
                 await made.give(lease)
 
         tasks: list[asyncio.Future[None]] = []
-        for _ in range(500):
+        for _ in range(800):
             tasks.append(asyncio.ensure_future(come_and_go(random.choice("aaaabc"))))
             if random.random() < 0.2:
                 random.choice(tasks[-20:]).cancel()
-            while sum(not task.done() for task in tasks) > 25:
+            while sum(not task.done() for task in tasks) > 14:
                 await asyncio.wait([task for task in tasks if not task.done()], return_when="FIRST_COMPLETED")
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert {type(result) for result in results} == {type(None), asyncio.CancelledError}
@@ -274,8 +274,8 @@ async def test_tenants_pushing_at_random_lose_no_place_and_get_none_twice(redis:
         pressure = await made.members[0].cluster.pressure()
         held = [lease for member in made.members for lease in member.cluster.held]
         assert (pressure.running, pressure.waiting, held) == (0, 0, [])
-    assert ends["served"] > 50
-    assert ends["too_many_sessions"] > 20
+    assert ends["served"] > 20
+    assert ends["too_many_sessions"] > 5
     assert set(ends) == {"served", "too_many_sessions"}
 
 

@@ -1,4 +1,4 @@
-"""What KEDA's and the Prometheus operator's objects may have, as JSON Schema: their fields as far as k8s/ has use for them.
+"""What KEDA's and the Prometheus operator's objects may have, as JSON Schema: fields that k8s/ could use.
 
 Closed: what is not named here is an error, also where the operators would only ignore it. KEDA 2.16, operator 0.80.
 """
@@ -24,7 +24,11 @@ def whole(version: str, kind: str, spec: dict[str, Any]) -> dict[str, Any]:
     """An object of that kind."""
     metadata = fields("name", name=TEXT, namespace=TEXT, labels=TEXTS, annotations=TEXTS)
     return fields(
-        "apiVersion kind metadata spec", apiVersion={"const": version}, kind={"const": kind}, metadata=metadata, spec=spec
+        "apiVersion kind metadata spec",
+        apiVersion={"const": version},
+        kind={"const": kind},
+        metadata=metadata,
+        spec=spec,
     )
 
 

@@ -73,7 +73,7 @@ def test_it_does_not_render_without_secrets(tmp_path: Path, rendered: dict[str, 
 
 def expressions() -> dict[str, str]:
     """Every query in k8s/, by where it is."""
-    found = {}
+    found: dict[str, str] = {}
     for group in yaml.safe_load((K8S / "components/monitoring/rules.yaml").read_text())["spec"]["groups"]:
         found |= {rule["alert"]: rule["expr"] for rule in group["rules"]}
     trigger = yaml.safe_load((K8S / "components/keda/scaledobject.yaml").read_text())["spec"]["triggers"][0]

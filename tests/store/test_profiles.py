@@ -1,11 +1,14 @@
-"""Profiles' records in SQLite."""
+"""Profiles' records, in every store there is."""
 
 from dataclasses import replace
-from pathlib import Path
 
+import pytest
+
+from gateway.errors import Code, GatewayError
 from gateway.records import Upstream
+from gateway.store.base import Store
 from gateway.store.profiles import Profile, Stage
-from gateway.store.sqlite import open_store
+from tests.store.stores import Place
 
 ONE = Profile("one", "a", Stage.AWAITED, 1.0, 1.0, 1.0)
 FULL = Profile(
@@ -24,20 +27,30 @@ FULL = Profile(
 )
 
 
-async def test_profiles(tmp_path: Path) -> None:
-    file = tmp_path / "store.sqlite"
-    async with open_store(file) as store:
+async def test_profiles(place: Place) -> None:
+    async with place.open() as store:
         for profile in (ONE, FULL, replace(ONE, id="three", tenant="b", used_at=9.0)):
             await store.profiles.add(profile)
         assert await store.profiles.listed("a") == [FULL, ONE]
         changed = replace(ONE, stage=Stage.FAILED, used_at=5.0)
         assert await store.profiles.put(changed)
-    async with open_store(file) as store:
+    async with place.open() as store:
         assert await store.profiles.get("one") == changed
         assert await store.profiles.get("two") == FULL
         assert [profile.id for profile in await store.profiles.unused(5.0)] == ["two"]
+        assert await store.profiles.listed("a") == [FULL, changed]
         assert await store.profiles.drop("two")
         assert not await store.profiles.drop("two")
         assert not await store.profiles.put(FULL)
         assert await store.profiles.get("two") is None
+        assert await store.profiles.listed("a") == [changed]
         assert await store.profiles.listed("c") == []
+        assert await store.profiles.unused(5.0) == []
+
+
+async def test_an_id_is_used_once(store: Store) -> None:
+    await store.profiles.add(ONE)
+    with pytest.raises(GatewayError) as refused:
+        await store.profiles.add(replace(ONE, stage=Stage.READY))
+    assert refused.value.code is Code.STORE_UNAVAILABLE
+    assert await store.profiles.get("one") == ONE

@@ -16,10 +16,11 @@ from gateway.cluster.hop import Hops, granted, take_grant
 from gateway.records import SessionId
 from gateway.tenancy.access import Access
 from gateway.tenancy.capability import tag
+from gateway.web.arrival import arriving
 from gateway.web.connection import Connection, watched
 from gateway.web.connections import Bounds, Connections
 from gateway.web.door import NUMBER, Door
-from gateway.web.forward import Forwards, arriving, forwarding
+from gateway.web.forward import Forwards, forwarding
 from gateway.web.forwarded import Proxies, believed
 from gateway.web.middleware import middleware
 
@@ -37,6 +38,7 @@ class World:
     at: dict[str, str] = field(default_factory=dict)
     grants: dict[str, Lease] = field(default_factory=dict)  # places that are given to the next who ask
     released: list[Lease] = field(default_factory=list)
+    gone: dict[str, asyncio.Event] = field(default_factory=dict)
     asked: int = 0  # how often somebody had to look
     toss: int = 0  # so often everybody says that it is another
 
@@ -50,6 +52,9 @@ class Neighbours:
 
     def named_by(self, wanted: str) -> str | None:
         return next((name for name in self._world.nodes if tag(name) == wanted), None)
+
+    def gone(self, name: str) -> asyncio.Event:
+        return self._world.gone.setdefault(name, asyncio.Event())
 
     async def release(self, lease: Lease) -> None:
         self._world.released.append(lease)

@@ -1,0 +1,175 @@
+"""A node is gone, killed with all that it ran, or since nothing reaches it: what it had goes on elsewhere."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from tests.fleet.nodes import TIMEOUT, Fleet, Node, fleet
+from tests.fleet.test_routing import at, told
+from tests.journeys.driving import Driver, driver, wire
+from tests.journeys.running import eventually_asked
+from tests.site.app import Site
+
+GONE = 1012
+MARGIN = 6.0  # seconds that a busy machine may take to notice
+
+
+async def saved(node: Node, session: str, since: int = 0) -> int:
+    """The number of the first snapshot after `since`, once it is there."""
+
+    async def look() -> int:
+        versions = (await told(node.runs, "GET", f"/session/{session}/snapshots"))["snapshots"]
+        return int(versions[-1]["version"]) if versions and versions[-1]["version"] > since else 0
+
+    return await eventually_asked("a later snapshot", look, 20)
+
+
+async def settled(node: Node, session: str) -> None:
+    """Until it has saved what its page has just done."""
+    before = await told(node.runs, "POST", f"/session/{session}/snapshot", 201)
+    assert before["version"] >= 1
+
+
+async def test_a_node_is_killed_with_all_that_it_ran(tmp_path: Path, site: Site) -> None:
+    site.uses = 99
+    async with fleet(tmp_path) as three:
+        made = await three.nodes[0].runs.create(processKeepAlive=120_000)
+        session, owner = made["id"], await three.owner(made["id"])
+        near, far = three.others(owner)
+        async with driver("puppeteer") as client:
+            await client.connect(at(near, made["connect"]))
+            await client.log_in(site)
+            await settled(near, session)
+            await client.do("disconnect")
+        standard = await kept_on(three, owner)
+        async with wire(at(near, made["connect"])) as client, wire(at(far, standard)) as other:
+            began = time.monotonic()
+            owner.lose()
+            assert (await client.closed())[0] == GONE
+            code, words = await other.closed()
+            assert (code, "reconnect" in words) == (GONE, True)
+            # Its record says so within the time that the setting names.
+            await far.runs.status(session, "suspended", timeout=TIMEOUT + MARGIN)
+            assert time.monotonic() - began < TIMEOUT + MARGIN
+        record = await near.runs.record(session)
+        assert record["reason"] == "node_lost"
+        async with driver("playwright") as client:
+            await client.connect(at(far, made["connect"]))
+            assert (await client.state(site))["user"] == "alice"
+        assert await three.owner(session) in (near, far)
+        # A browser that only `reconnect` kept went with its node, and nobody waits for it.
+        refused = await near.runs.request("GET", standard.replace("ws://", "http://"), headers=UPGRADE)
+        assert refused.refused(410)
+        # Its machine comes back: nothing that it knew counts any more, and it takes part again.
+        await three.start(owner)
+        assert (await owner.runs.status(session, "detached"))["id"] == session
+        assert owner.sessions() == set()
+        async with driver("puppeteer") as client:
+            await client.connect(at(owner, made["connect"]))
+            assert (await client.state(site))["user"] == "alice"
+        assert site.logins == 1
+        for node in three.nodes:
+            pressure = (await told(node.runs, "GET", "/pressure"))["pressure"]
+            assert (pressure["running"], pressure["maxConcurrent"], pressure["queued"]) == (1, 12, 0)
+
+
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
+
+
+async def kept_on(three: Fleet, node: Node) -> str:
+    """A standard session on that node, which is kept: its URL."""
+    for _ in range(12):
+        async with wire(node.runs.driver("/")) as client:
+            kept = await client.call("Gateway.reconnect", {"timeout": 120_000})
+            number = kept["browserWSEndpoint"].rpartition("/")[2].partition(".")[0]
+            if await three.owner(number) is node:
+                return str(kept["browserWSEndpoint"])
+            await client.call("Browser.close")
+    raise AssertionError("none was placed there")
+
+
+async def test_a_node_that_is_cut_off_loses_what_moved_and_cannot_write_over_it(tmp_path: Path, site: Site) -> None:
+    site.uses = 99
+    async with fleet(tmp_path) as three:
+        made = await three.nodes[0].runs.create(processKeepAlive=120_000)
+        session, owner = made["id"], await three.owner(made["id"])
+        near, far = three.others(owner)
+        async with driver("puppeteer") as cut_off:
+            await cut_off.connect(at(owner, made["connect"]))  # a client that reaches the node yet
+            await cut_off.log_in(site)
+            await cut_off.evaluate("localStorage.setItem('who', 'both')")
+            version = (await told(near.runs, "POST", f"/session/{session}/snapshot", 201))["version"]
+            async with wire(at(near, made["live"].replace("http", "ws", 1) + "/socket")) as watcher:
+                owner.cut()
+                code, _ = await watcher.closed()
+                assert code == GONE
+            # What it does there is saved nowhere, once another node has the session.
+            await far.runs.status(session, "suspended", timeout=TIMEOUT + MARGIN)
+            async with driver("playwright") as client:
+                await client.connect(at(far, made["connect"]))
+                assert (await client.state(site))["user"] == "alice"
+                await client.evaluate("localStorage.setItem('who', 'the new one')")
+                moved = (await told(far.runs, "POST", f"/session/{session}/snapshot", 201))["version"]
+                assert moved > version
+                await scribbled(cut_off, three, owner)
+                assert await client.evaluate("localStorage.getItem('who')") == "the new one"
+                owner.mend()
+                # It learns what it lost: its client is told, its browser ends.
+                await cut_off.line(event="disconnected")
+                await owner_has_none(owner)
+                assert await client.evaluate("localStorage.getItem('who')") == "the new one"
+        assert (await told(owner.runs, "DELETE", f"/session/{session}?force=true"))["status"] == "stopped"
+        context = await told(owner.runs, "GET", f"/session/{session}/context")
+        [origin] = [one for one in context["origins"] if one["origin"] == site.url]
+        assert {"name": "who", "value": "the new one"} in origin["localStorage"]
+        restored = await told(near.runs, "POST", f"/session/{session}/restore", 201)
+        async with driver("puppeteer") as client:
+            await client.connect(at(owner, restored["connect"]))
+            await client.state(site)
+            assert await client.evaluate("localStorage.getItem('who')") == "the new one"
+        assert site.logins == 1
+
+
+async def scribbled(client: Driver, three: Fleet, owner: Node) -> None:
+    """The cut-off browser goes on, and its node tries to save what it does: until that has been refused."""
+    log = owner.runs.log
+
+    async def refused() -> bool:
+        await client.evaluate(f"localStorage.setItem('who', 'the old one {time.monotonic()}')")
+        return "fenced" in log.read_text() or "was taken over" in log.read_text()
+
+    await eventually_asked("the old node's save is refused", refused, 20)
+    assert three.browsers() == 2
+
+
+async def owner_has_none(owner: Node) -> None:
+    async def none() -> bool:
+        await asyncio.sleep(0)
+        return not owner.runs.browsers()
+
+    await eventually_asked("the old browser ends", none, 15)
+
+
+async def test_a_node_that_stood_still_for_too_long(tmp_path: Path, site: Site) -> None:
+    async with fleet(tmp_path, 2) as two:
+        made = await two.nodes[0].runs.create(processKeepAlive=120_000)
+        session, owner = made["id"], await two.owner(made["id"])
+        [other] = two.others(owner)
+        await settled(other, session)
+        async with wire(at(owner, made["connect"])) as client:
+            await client.call("Browser.getVersion")
+            owner.freeze()
+            await other.runs.status(session, "suspended", timeout=TIMEOUT + MARGIN)
+            async with wire(at(other, made["connect"])) as second:
+                assert await second.call("Browser.getVersion")
+                owner.thaw()
+                assert (await client.closed())[0] == GONE
+                await owner_has_none(owner)
+                assert await second.call("Browser.getVersion")
+        assert (await owner.runs.record(session))["status"] in ("connected", "detached")
+        assert await two.owner(session) is other
