@@ -1,19 +1,17 @@
 # Build:  docker build -t cdp-gateway .
-# Run:    docker run -p 3000:3000 -v cdp-gateway:/data -e GATEWAY_TOKEN=… \
-#             --security-opt seccomp=unconfined cdp-gateway
+# Run:    docker run -p 3000:3000 -v cdp-gateway:/data -e GATEWAY_TOKEN=… --stop-timeout 30 \
+#             --cap-drop ALL --security-opt no-new-privileges --security-opt seccomp=k8s/seccomp/cdp-gateway.json \
+#             --read-only --tmpfs /tmp cdp-gateway
 #
-# Chromium's sandbox. The gateway runs as an ordinary user here, so Chromium starts with its sandbox on and needs
-# to make user namespaces (clone and unshare with CLONE_NEWUSER). Without them no browser starts: "No usable
-# sandbox!" is then in the 503. No capability and no --privileged is wanted, only what follows.
-#   - Docker, Podman: the default seccomp profile allows those calls only with CAP_SYS_ADMIN. Use a profile that
-#     allows clone, clone3, setns, unshare and chroot without it (--security-opt seccomp=chromium.json), or, where
-#     all that runs in this container is trusted to the same degree, seccomp=unconfined as above.
+# Chromium's sandbox. The gateway runs as an ordinary user here, so Chromium starts with its sandbox on, which is made of
+# user namespaces (clone and unshare with CLONE_NEWUSER) and a chroot in them. No capability and no --privileged is wanted,
+# only what follows; docs/operations.md has more.
+#   - Docker, Podman, Kubernetes: the runtime's default seccomp profile refuses those calls to containers without
+#     CAP_SYS_ADMIN and CAP_SYS_CHROOT. k8s/seccomp/cdp-gateway.json allows them, and little else that is dangerous.
 #   - Hosts that restrict user namespaces: Ubuntu 23.10 and later with AppArmor
 #     (sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with `userns,`); older Debian
 #     (sysctl kernel.unprivileged_userns_clone=1); others (sysctl user.max_user_namespaces above 0).
-#   - Kubernetes: securityContext.seccompProfile of type Localhost with such a profile (or Unconfined);
-#     allowPrivilegeEscalation: false, runAsNonRoot: true and dropping all capabilities are fine.
-# /dev/shm may stay at its 64 MB: the browsers use /tmp in its place.
+# /dev/shm may stay at its 64 MB: the browsers use files of their own in its place.
 
 FROM python:3.12-slim-bookworm AS build
 WORKDIR /src
@@ -52,7 +50,8 @@ ENV GATEWAY_HOST=0.0.0.0 \
     GATEWAY_DATA_DIR=/data \
     PYTHONUNBUFFERED=1
 
-USER gateway
+# By number: Kubernetes must see that it is not root.
+USER 10001:10001
 WORKDIR /home/gateway
 VOLUME /data
 EXPOSE 3000
@@ -61,7 +60,8 @@ EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ['GATEWAY_PORT']}/healthz\", timeout=4).read()"]
 
-# SIGTERM drains: running sessions are saved before the end. Give it time: `docker stop --time 30`.
+# SIGTERM drains: running sessions are saved before the end. Give it time, more than drain_timeout: `docker stop --time 30`.
+# The gateway is not process 1, but the container ends with it, and its browsers with the container.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["tini", "--", "cdp-gateway"]
 CMD ["serve"]

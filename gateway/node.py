@@ -127,7 +127,10 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
     access = Access(known.token, known.key, known.tenants)
     files = Files(directory / "downloads", config.files_max)
     sealer = Sealer(config.encryption_key)
-    vault = Vault(directory / "snapshots", sealer, keep=config.snapshot_versions)
+    place = directory / "snapshots"
+    if config.snapshot_store is not None and config.snapshot_store.startswith("file:"):
+        place = Path(config.snapshot_store.removeprefix("file:"))
+    vault = Vault(place, sealer, keep=config.snapshot_versions)
     # Browsers launched ahead take memory like any other.
     most = config.max_sessions or max(1, memory().browsers - config.warm)
     slots = Slots(most, config.queue_length, config.queue_timeout, access.tenant)

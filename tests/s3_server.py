@@ -21,10 +21,12 @@ PORTS = ("master.port", "volume.port", "filer.port", "s3.port")
 USER = {"name": KEY, "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
 
 
-class S3Server:
-    """One server. Its credentials must be in the environment: `environment`."""
+# Of whoever uses it.
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_EC2_METADATA_DISABLED": "true"}
 
-    environment = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_EC2_METADATA_DISABLED": "true"}
+
+class S3Server:
+    """One server; clients need ENVIRONMENT."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -10,6 +10,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import IO, Any, TypeVar
 
 import boto3
@@ -74,7 +75,8 @@ class S3Blobs:
             into.seek(0)
             into.truncate()
             try:
-                return self._ask(lambda: self._received(name, into))
+                self._ask(lambda: self._received(name, into))
+                return
             except ClientError as error:
                 raise BlobMissing(name) from error
             except (BlobDamaged, BlobsAway):
@@ -139,10 +141,8 @@ class S3Blobs:
                 self._abort(about["Key"], upload)
 
     def _abort(self, key: str, upload: str) -> None:
-        try:
+        with suppress(ClientError, BotoCoreError):  # swept later, or by the bucket's own rule
             self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
-        except (ClientError, BotoCoreError):
-            pass  # swept later, or by the bucket's own rule
 
     def delete(self, names: Iterable[str]) -> None:
         # One by one: not everything that speaks S3 takes lists (DeleteObjects), or wants the same checksums for them.
@@ -155,9 +155,7 @@ class S3Blobs:
 
     def sweep(self) -> int:
         done = 0
-        pages = self._client.get_paginator("list_multipart_uploads").paginate(
-            Bucket=self._bucket, Prefix=self._prefix
-        )
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=self._prefix)
         turn = iter(pages)
         while (page := self._ask(lambda: next(turn, None))) is not None:
             for upload in page.get("Uploads", ()):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import structlog
@@ -92,14 +92,14 @@ class Vault:
         Without `storage` its origins are there by name only: quicker, where the profile has their content.
         Raises GatewayError: NOTHING_SAVED, SNAPSHOT_UNREADABLE naming the snapshot.
         """
-        return await asyncio.to_thread(self._load, self._folder(session_id), version, storage)
+        return await self._thread(self._load, self._folder(session_id), version, storage)
 
     async def unpack_profile(self, session_id: str, version: int, into: Path, *, late: bool | None = None) -> bool:
         """Put the profile into the directory `into`; False when that version has none. Raises as `load_document`.
 
         With `late` False only what a browser needs to start, with True the rest, which its pages need.
         """
-        return await asyncio.to_thread(self._unpack, self._folder(session_id), version, into, late)
+        return await self._thread(self._unpack, self._folder(session_id), version, into, late)
 
     async def usable(self, session_id: str) -> tuple[SnapshotInfo, tuple[str, ...]]:
         """The newest version that can be read, and in words why each newer one cannot.
@@ -108,19 +108,19 @@ class Vault:
         Where it turns out to be damaged on unpacking, ask again: what could not be read once is not given again.
         Raises as `load_document`.
         """
-        return await asyncio.to_thread(self._usable, self._folder(session_id))
+        return await self._thread(self._usable, self._folder(session_id))
 
     async def list(self, session_id: str) -> tuple[SnapshotInfo, ...]:
         """All versions, oldest first; one whose manifest cannot be read has the reason `unreadable`."""
-        return await asyncio.to_thread(self._folder(session_id).infos)
+        return await self._thread(self._folder(session_id).infos)
 
     async def size(self, session_id: str) -> int:
         """Bytes on disk that a session takes."""
-        return await asyncio.to_thread(self._folder(session_id).size)
+        return await self._thread(self._folder(session_id).size)
 
     async def sessions(self) -> tuple[str, ...]:
         """All that have a directory."""
-        return tuple(folder.session_id for folder in await asyncio.to_thread(self._folders))
+        return tuple(folder.session_id for folder in await self._thread(self._folders))
 
     async def erase(self, session_id: str) -> None:
         """Remove all that was saved of a session, its fence too; nothing saved is no error. Raises OSError."""
@@ -138,7 +138,7 @@ class Vault:
 
         A session that is being written is left for the next time. Raises OSError.
         """
-        return await asyncio.to_thread(self._expire, instant(now - max_age))
+        return await self._thread(self._expire, instant(now - max_age))
 
     def sweep(self) -> int:
         """At the start: remove what a killed process left half written or half removed. How many things."""
@@ -148,6 +148,9 @@ class Vault:
         return len(left) + sum(self._each_folder(SessionFolder.tidy))
 
     # --- in threads ---
+
+    async def _thread(self, do: Callable[..., T], *about: Any) -> T:
+        return await asyncio.to_thread(do, *about)
 
     def _folder(self, session_id: str) -> SessionFolder:
         if not _SESSION.fullmatch(session_id):
@@ -164,7 +167,7 @@ class Vault:
         """One at a time in this process without a thread that waits; `do` sees to other processes."""
         folder = self._folder(session_id)
         async with self._saving.setdefault(session_id, asyncio.Lock()):
-            return await asyncio.to_thread(do, folder)
+            return await self._thread(do, folder)
 
     def _each_folder(self, do: Callable[[SessionFolder], int]) -> Iterable[int]:
         for folder in self._folders():
@@ -251,12 +254,23 @@ class Vault:
             if version is not None and not folder.has(number):
                 raise GatewayError(Code.NOTHING_SAVED, f"session {folder.session_id} has no snapshot {number}")
             try:
+                self._bring(folder, number)
                 return do(number)
             except Damaged as error:
-                if folder.has(number):
+                if not self._mended(folder, number) and folder.has(number):
                     raise self._marked(folder, number, unreadable(folder.name(number), str(error))) from error
             except GatewayError as error:
-                raise self._marked(folder, number, error) from None
+                if error.code is Code.STORE_UNAVAILABLE:  # nothing is wrong with the snapshot
+                    raise
+                if not self._mended(folder, number):
+                    raise self._marked(folder, number, error) from None
+
+    def _bring(self, folder: SessionFolder, version: int) -> None:
+        """Before a version is read; for a vault whose versions may be elsewhere. Raises Damaged, GatewayError."""
+
+    def _mended(self, folder: SessionFolder, version: int) -> bool:
+        """Whether a version that was found damaged is now worth another try."""
+        return False
 
     def _marked(self, folder: SessionFolder, version: int, error: GatewayError) -> GatewayError:
         """Neither it nor what it is made of is used again by this process."""
@@ -275,6 +289,8 @@ class Vault:
                     raise found
                 return self._read(folder, version, lambda number: self._checked(folder, number)), tuple(skipped)
             except GatewayError as error:
+                if error.code is Code.STORE_UNAVAILABLE:
+                    raise
                 if error.code is Code.NOTHING_SAVED:  # just removed, since there is a newer one: from the start
                     left, skipped = folder.versions(), []
                 else:

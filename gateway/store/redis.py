@@ -92,7 +92,7 @@ class RedisStore:
 
     async def ended_before(self, instant: float, kind: Kind) -> list[SessionRecord]:
         """See Store."""
-        return _records(await self._filed.range(places.ended(kind), "-inf", f"{float(instant)!r}"))
+        return _records(await self._filed.range(places.ended(kind), "-inf", f"({float(instant)!r}"))
 
     # --- what is claimed ---
 

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from browser_pool.spec import LaunchSpec
 from gateway.cluster.cluster import Cluster, joined
 from gateway.cluster.fleet import Elsewhere, Lease
 from gateway.cluster.hop import Hop, within
 from gateway.cluster.placement import Capacity
-from gateway.records import SessionId, Tenant, new_session_id
+from gateway.records import Kind, SessionId, SessionRecord, SessionSpec, Status, Tenant, new_session_id
 from gateway.store.connection import Connection, open_redis
 
 CALM = 60.0  # seconds of node_timeout where nobody dies
@@ -201,3 +202,9 @@ async def until_so(true: Callable[[], bool]) -> None:
         return true()
 
     await until(so)
+
+
+def record(node: str | None) -> SessionRecord:
+    """Of a session that runs there."""
+    spec = SessionSpec("t", Kind.API, LaunchSpec(), 60, 60)
+    return SessionRecord(new_session_id(), spec, Status.CONNECTED, 0, 60, node=node)

@@ -68,10 +68,9 @@ class Wire:
             await self._whole.wait()
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
             self._links.add(back)
-            with suppress(OSError):
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._pass(reader, back))
-                    group.create_task(self._pass(there, writer))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pass(reader, back))
+                group.create_task(self._pass(there, writer))
             back.transport.abort()
             self._links.discard(back)
         except OSError:
@@ -81,11 +80,11 @@ class Wire:
             self._links.discard(writer)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1 << 16):
-            await self._whole.wait()
-            writer.write(data)
-            await writer.drain()
-        if writer.can_write_eof():
+        with suppress(OSError):  # one of the two ends has gone
+            while data := await reader.read(1 << 16):
+                await self._whole.wait()
+                writer.write(data)
+                await writer.drain()
             writer.write_eof()
 
 

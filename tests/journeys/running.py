@@ -189,6 +189,7 @@ class Gateway:
     def stop(self) -> None:
         """SIGTERM; asserts exit code 0 in time and a log without the token. Blocking; repeating it is harmless."""
         if self.process.returncode is not None:
+            self._collect()
             return
         self.process.send_signal(signal.SIGTERM)
         try:

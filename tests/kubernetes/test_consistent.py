@@ -14,7 +14,7 @@ from gateway.config import Config, ConfigError, load
 from gateway.tenancy.access import Role
 from gateway.tenancy.tenants import BadTenants, read_tenants
 from gateway.web.rights import RIGHTS, Right
-from tests.kubernetes.rendering import K8S, ROOT, Object, Rendered
+from tests.kubernetes.rendering import K8S, Object, Rendered
 
 GIB = 1 << 30
 EXAMPLES = K8S / "overlays/production/secrets"
@@ -290,23 +290,3 @@ def test_no_secret_is_kept_here() -> None:
             text = path.read_text()
             assert "kind: Secret\n" not in text, path
             assert not re.search(r"\b[0-9a-f]{32}|[A-Za-z0-9+/]{43}=", text), path
-
-
-@pytest.mark.parametrize("place", ["Dockerfile", "docs/operations.md", "k8s"])
-def test_every_setting_that_is_named_there_is(place: str) -> None:
-    path = ROOT / place
-    paths = [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]
-    named = {name for each in paths for name in re.findall(r"\bGATEWAY_[A-Z_]*[A-Z]", each.read_text())}
-    known = {f"GATEWAY_{name.upper()}" for name in Config.__dataclass_fields__} | {"GATEWAY_CONFIG"}
-    assert named
-    assert named <= known
-
-
-def test_every_alarm_is_explained() -> None:
-    groups = yaml.safe_load((K8S / "components/monitoring/rules.yaml").read_text())["spec"]["groups"]
-    alerts = [rule["alert"] for group in groups for rule in group["rules"]]
-    text = (ROOT / "docs/operations.md").read_text()
-    assert len(alerts) == len(set(alerts)) > 8
-    for alert in alerts:
-        assert f"| `{alert}` |" in text
-    assert set(re.findall(r"\| `(Gateway\w+)` \|", text)) == set(alerts)

@@ -43,8 +43,9 @@ def test_it_runs_as_the_user_that_pods_are(rendered: dict[str, Rendered]) -> Non
     (user,) = words("USER")
     made = " ".join(words("RUN"))
     identity = rendered["production"].pod["securityContext"]
-    assert f"useradd --uid {identity['runAsUser']} --gid {user}" in made
-    assert f"groupadd --gid {identity['runAsGroup']} {user}" in made
+    assert user == f"{identity['runAsUser']}:{identity['runAsGroup']}"  # by number: it must be seen not to be root
+    assert f"useradd --uid {identity['runAsUser']} --gid gateway" in made
+    assert f"groupadd --gid {identity['runAsGroup']} gateway" in made
 
 
 def test_its_settings_are_good() -> None:

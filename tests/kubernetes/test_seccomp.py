@@ -91,7 +91,8 @@ def test_chromium_runs_with_its_sandbox(place: Path) -> None:
 @real
 @pytest.mark.parametrize(("without", "words"), [("namespaces", "No usable sandbox"), ("chroot", "sys_chroot")])
 def test_it_does_not_where_a_runtime_refuses_what_the_profile_allows(place: Path, without: str, words: str) -> None:
-    profile = copy.deepcopy(PROFILE) | {"defaultErrnoRet": 1}  # EPERM, as they do
+    profile = copy.deepcopy(PROFILE) | {"defaultErrnoRet": seccomp.EPERM}  # as they do
+    profile["syscalls"].append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": seccomp.ENOSYS})
     for rule in profile["syscalls"]:
         if without == "chroot" and "chroot" in rule["names"]:
             rule["names"].remove("chroot")

@@ -1,10 +1,13 @@
 """A browser and a site for each test that asks for them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
+from gateway.snapshot.blobs import Blobs, open_blobs, snapshot_store
+from tests.s3_server import ENVIRONMENT, S3Server, s3_server
 from tests.snapshot.live import Browser, Place, binary, running_browser, running_place
 
 
@@ -28,3 +31,23 @@ async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
 async def place() -> AsyncIterator[Place]:
     async with running_place() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One server for all tests; each takes a prefix of its own."""
+    with pytest.MonkeyPatch.context() as patch, s3_server(tmp_path_factory.mktemp("s3") / "server") as server:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture(params=["directory", "s3"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Blobs]:
+    """An empty storage of either kind."""
+    if request.param == "directory":
+        found = open_blobs(snapshot_store(f"file:{tmp_path / 'blobs'}"))
+    else:
+        found = open_blobs(snapshot_store(request.getfixturevalue("s3").url(f"{tmp_path.name}-{token_hex(4)}")))
+    yield found
+    found.close()

@@ -162,7 +162,7 @@ async def run(url: str, file: Path, every: list[Act | PutBack]) -> None:
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(every=st.lists(acts, min_size=5, max_size=60))
-def test_both_stores_answer_alike(redis: RedisServer, every: list[Act | PutBack]) -> None:
+@given(first=st.lists(records(), min_size=6, max_size=20), every=st.lists(acts, min_size=20, max_size=60))
+def test_both_stores_answer_alike(redis: RedisServer, first: list[SessionRecord], every: list[Act | PutBack]) -> None:
     with TemporaryDirectory() as directory:
-        asyncio.run(run(redis.url, Path(directory) / "db", every))
+        asyncio.run(run(redis.url, Path(directory) / "db", [*map(PutBack, first), *every]))

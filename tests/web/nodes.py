@@ -70,6 +70,7 @@ class Node:
     connections: Connections
     took: list[Lease] = field(default_factory=list)
     got: int = 0
+    closes: list[int | None] = field(default_factory=list)
     asked: int = 0  # requests that came as far as a handler
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
@@ -183,6 +184,7 @@ class Node:
                 else:
                     await answer.send_bytes(message.data)
         finally:
+            self.closes.append(answer.close_code)
             self.cancelled.set()
         return answer
 

@@ -1,0 +1,63 @@
+"""Two gateways of one fleet in the test's own process, with a Redis of their own."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.cluster.fleet import Lease
+from gateway.cluster.hop import Hops
+from gateway.records import SessionId
+from gateway.tenancy.capability import Capabilities
+from gateway.web.forward import Forwards, forwarding
+from tests.inside import Inside, inside
+from tests.redis_server import redis_server
+from tests.web.nodes import Neighbours, World
+
+KEY = "the-key-of-this-fleet"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both, and a third node that only asks: `forwards` are its own, `released` what it gave back."""
+
+    first: Inside
+    second: Inside
+    forwards: Forwards
+    released: list[Lease]
+
+    @property
+    def both(self) -> tuple[Inside, Inside]:
+        return self.first, self.second
+
+
+@asynccontextmanager
+async def pair(directory: Path, **settings: str) -> AsyncIterator[Pair]:
+    """They are there for this block."""
+    usual = {"cluster_key": KEY, "snapshot_store": f"file:{directory / 'shared'}", "max_sessions": "4", **settings}
+    async with redis_server(directory / "redis") as redis:
+        ports = _free_ports()
+        given = [
+            {**usual, "redis_url": redis.url, "port": str(port), "node_address": f"http://127.0.0.1:{port}"}
+            for port in ports
+        ]
+        world = World()
+        peers = Neighbours(world, "http://127.0.0.1:1")
+        async with (
+            inside(directory / "first", **given[0]) as first,
+            inside(directory / "second", **given[1]) as second,
+            forwarding(peers, Hops(KEY.encode(), "http://127.0.0.1:1"), Capabilities(bytes(32)), _nowhere) as forwards,
+        ):
+            yield Pair(first, second, forwards, world.released)
+
+
+def _nowhere(session: SessionId) -> bool:
+    return False
+
+
+def _free_ports() -> list[int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return [int(taken.getsockname()[1]) for taken in (one, other)]
