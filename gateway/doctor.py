@@ -18,6 +18,8 @@ from browser_pool.memory import memory
 from browser_pool.pool import BrowserPool
 from browser_pool.spec import LaunchSpec, Mode
 from gateway.config import Config, ConfigError
+from gateway.errors import GatewayError
+from gateway.store.connection import open_redis
 from gateway.web import tls
 
 WORDS = {
@@ -59,7 +61,25 @@ async def _findings(config: Config) -> AsyncIterator[Finding]:
     state = "ok" if found.room() >= 1 else "bad"
     words = f"{found.limit >> 20} MiB, {found.available >> 20} MiB available, room for {found.browsers} browsers in all"
     yield state, "memory", words
-    yield "ok", "redis", "not in use: one machine, records in SQLite"
+    if config.redis_url is None:
+        yield "ok", "redis", "not in use: one machine, records in SQLite"
+    else:
+        yield await redis(config.redis_url)
+
+
+async def redis(address: str) -> Finding:
+    """Whether it answers, is new enough, and keeps what it is told."""
+    try:
+        async with open_redis(address) as connection:
+            about = await connection.about()
+    except GatewayError as error:
+        return "bad", "redis", error.message
+    version = ".".join(map(str, about.version))
+    if about.policy != "noeviction":
+        return "bad", "redis", f"{version}, may forget sessions: set maxmemory-policy noeviction, not {about.policy}"
+    if not about.logged:
+        return "note", "redis", f"{version}, forgets what is suspended when it restarts: set appendonly yes"
+    return "ok", "redis", f"{version}, answers and keeps what it is told"
 
 
 async def _browser(binaries: Binaries, mode: Mode) -> Finding:

@@ -23,16 +23,17 @@ from browser_pool.pool import BrowserPool
 from browser_pool.tasks import running
 from browser_pool.users import let_pass
 from gateway.adblock.filters import Filters
-from gateway.cluster.cluster import Cluster, joined
+from gateway.cluster.cluster import Cluster
 from gateway.cluster.hop import Hops
 from gateway.cluster.placement import Capacity
 from gateway.config import Config
 from gateway.egress.process import EgressProcess
+from gateway.member import Successor, member, remembered
 from gateway.pages.fetch import Fetches
 from gateway.pages.hosted import Hosted
-from gateway.pages.jobs import Jobs, open_jobs
+from gateway.pages.jobs import ROOM, SHARED_ROOM, open_jobs
 from gateway.pages.service import open_pages
-from gateway.records import Limits, Rules, SessionId
+from gateway.records import Limits, Rules
 from gateway.relay.relay import relaying
 from gateway.session.files import Files
 from gateway.session.incarnation import Means
@@ -41,11 +42,8 @@ from gateway.session.profiles import Profiles
 from gateway.session.registry import Registry, open_registry
 from gateway.snapshot.seal import Sealer
 from gateway.snapshot.vault import Vault
-from gateway.store.base import Store
-from gateway.store.connection import Connection, open_redis
-from gateway.store.redis import RedisStore
-from gateway.store.sqlite import open_store
 from gateway.tenancy.access import Access
+from gateway.tenancy.capability import tag
 from gateway.tenancy.queue import Slots
 from gateway.tenancy.quota import Quotas
 from gateway.tenancy.secret import digest
@@ -137,7 +135,7 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
     async with AsyncExitStack() as stack:
         stack.enter_context(_alone(directory))
         await asyncio.to_thread(vault.sweep)
-        store, redis = await stack.enter_async_context(_remembered(config))
+        store, redis = await stack.enter_async_context(remembered(config))
         if os.geteuid() == 0 and config.confining.wish is not Wish.OFF:
             await asyncio.to_thread(let_pass, directory)  # browsers' users, to their own
         binaries = Binaries(config.browser)
@@ -162,17 +160,7 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
             def room() -> Capacity:
                 return Capacity(most, len(pool.warm.ready), not registry.draining and not pool.short_of_memory)
 
-            cluster = await stack.enter_async_context(
-                joined(
-                    redis,
-                    config.node,
-                    capacity=room,
-                    tenant_of=access.tenant,
-                    queue_length=config.queue_length,
-                    queue_timeout=config.queue_timeout,
-                    node_timeout=config.node_timeout,
-                )
-            )
+            cluster = await stack.enter_async_context(member(config, redis, access.tenant, room))
         quotas = Quotas(access.tenant, None if cluster is None else cluster.charge)
         storage = Storage(store, vault, access.tenant)
         filters = Filters(config.filter_lists)
@@ -196,7 +184,12 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
         if known.tenants is not None:
             await stack.enter_async_context(running(known.tenants.follow(slots.settle), "tenants"))
         await stack.enter_async_context(running(files.watch(), "files"))
-        hosted = Hosted(directory / "hosted", Sealer(config.encryption_key))
+        hosted = Hosted(
+            directory / "hosted",
+            Sealer(config.encryption_key),
+            tag="" if cluster is None else tag(config.node),
+            node=lambda other: None if cluster is None else cluster.named_by(other),
+        )
         await stack.enter_async_context(running(hosted.watch(), "hosted"))
         await stack.enter_async_context(running(profiles.watch(), "profiles"))
         await stack.enter_async_context(running(keep_sweeping(store, registry, config.retention), "janitor"))
@@ -210,7 +203,14 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
             )
         forward = None if forwards is None else partial(answer_at, forwards)
         jobs = await stack.enter_async_context(
-            open_jobs(store.jobs, sealer, fetches.answer, lambda: registry.draining, forward)
+            open_jobs(
+                store.jobs,
+                sealer,
+                fetches.answer,
+                lambda: registry.draining,
+                forward,
+                ROOM if cluster is None else SHARED_ROOM,
+            )
         )
         http = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15), trust_env=False)
@@ -242,45 +242,11 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
             raise CannotListen(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
         await egress.reserve({port})
         if cluster is not None:
-            cluster.follower = _Follower(registry, jobs)
+            cluster.follower = Successor(registry, jobs)
             await cluster.open()
         # Sessions are put away while requests are still answered: a stop in progress gets its reply.
         stack.push_async_callback(registry.drain, config.drain_timeout)
         yield registry, port
-
-
-@asynccontextmanager
-async def _remembered(config: Config) -> AsyncIterator[tuple[Store, Connection | None]]:
-    """The store: of this machine, or of the fleet with the connection to its Redis. Raises STORE_UNAVAILABLE."""
-    if config.redis_url is None:
-        async with open_store(config.data_dir / "gateway.sqlite") as store:
-            yield store, None
-        return
-    async with open_redis(config.redis_url) as redis:
-        about = await redis.about()
-        if about.policy != "noeviction":
-            log.warning("redis_may_forget", maxmemory_policy=about.policy, advice="set it to noeviction")
-        if not about.logged:
-            log.warning("redis_does_not_persist", advice="set appendonly yes: what is suspended is forgotten with it")
-        yield RedisStore(redis, config.node), redis
-
-
-@dataclass(frozen=True, slots=True)
-class _Follower:
-    """Who puts right what happens in the fleet (`cluster/fleet.py`)."""
-
-    registry: Registry
-    jobs: Jobs
-
-    async def lost(self, session: SessionId) -> None:
-        await self.registry.lost(session)
-
-    async def returned(self) -> None:
-        await self.registry.returned()
-
-    async def died(self, node: str) -> None:
-        await self.registry.died(node)
-        await self.jobs.inherit(node)
 
 
 def _say_what_holds(pool: BrowserPool) -> None:

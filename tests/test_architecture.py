@@ -30,6 +30,7 @@ ORDER = (
     "gateway.session",
     "gateway.pages",
     "gateway.web",
+    "gateway.member",
     "gateway.doctor",
     "gateway.client",
     "gateway.node",

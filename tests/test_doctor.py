@@ -4,8 +4,10 @@ import pytest
 
 from browser_pool import binary
 from gateway.config import load
-from gateway.doctor import certificate, examine
+from gateway.doctor import certificate, examine, redis
+from gateway.store.connection import open_redis
 from tests.browser_pool.seen import program
+from tests.redis_server import RedisServer, redis_server
 from tests.web.certificates import make
 
 Output = pytest.CaptureFixture[str]
@@ -94,3 +96,21 @@ async def test_it_makes_no_data_directory(tmp_path: Path, capsys: Output) -> Non
     assert findings["data directory"][0] == "ok"
     assert str(directory) in findings["data directory"][1]
     assert not directory.parent.exists()
+
+
+async def test_redis(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path / "kept", keeps=True)
+    await server.start()
+    try:
+        how, what, words = await redis(server.url)
+        assert (how, what) == ("ok", "redis")
+        assert "answers and keeps" in words
+    finally:
+        await server.end()
+    assert (await redis(f"redis://:sesame@127.0.0.1:{server.port}"))[0] == "bad"
+    assert "sesame" not in str(await redis(f"redis://:sesame@127.0.0.1:{server.port}"))
+    async with redis_server(tmp_path / "lost") as forgetful:
+        assert (await redis(forgetful.url))[0] == "note"
+        async with open_redis(forgetful.url) as connection:
+            await connection.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        assert (await redis(forgetful.url))[0] == "bad"

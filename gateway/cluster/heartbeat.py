@@ -98,7 +98,6 @@ class Heartbeat:
         now = asyncio.get_running_loop().time()
         if self._view.answered(now, reply["unbroken"] / 1000, reply["dead"]):
             log.info("heartbeat_back", sessions=len(self._held))
-            self._start(self._returned(), "redis-returned")
             self._start(self._tell_returned(), "returned")
         if reply["version"] != self._view.version:
             self._view.listed(reply["version"], await self._scripts.nodes())
@@ -144,13 +143,3 @@ class Heartbeat:
             await self.follower.lost(lease.session)
         except Exception:  # the outer edge of the task: a defect in it must not end the node's heartbeats
             log.exception("lost_session_not_ended", session=lease.session)
-
-    async def _returned(self) -> None:
-        if self.follower is None:
-            return
-        try:
-            await self.follower.returned()
-        except GatewayError as error:  # it is away again, and will be back again
-            log.warning("not_told_again", error=error.message)
-        except Exception:  # the outer edge of the task, as above
-            log.exception("not_told_again")

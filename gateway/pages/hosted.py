@@ -1,7 +1,8 @@
 """Files that are handed out by URL: whoever has it may fetch the file, until it expires.
 
-A file's name is ID.SECRET.ENDING. On disk there is no secret: a file is found by the digest of its name, and it is
-sealed where the gateway has a key. A tenant has so many bytes; for a new file its oldest ones give way.
+A file's name is ID.SECRET.ENDING; in a fleet its ID begins with the tag of the node that has it. On disk there is no
+secret: a file is found by the digest of its name, and it is sealed where the gateway has a key. A tenant has so many
+bytes; for a new file its oldest ones give way.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import re
 import secrets
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,6 +20,7 @@ from pathlib import Path
 import structlog
 
 from browser_pool.tasks import to_the_end
+from gateway.cluster.fleet import Elsewhere
 from gateway.errors import Code, GatewayError
 from gateway.snapshot.seal import Sealer
 
@@ -41,20 +44,35 @@ class Found:
 
 
 class Hosted:
-    """The files of all tenants below `directory`, each for `life` seconds, `most` bytes of a tenant."""
+    """The files of all tenants below `directory`, each for `life` seconds, `most` bytes of a tenant.
 
-    def __init__(self, directory: Path, sealer: Sealer, *, life: float = LIFE, most: int = MOST) -> None:
+    `tag` is this node's in a fleet, and `node` says who has another one.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        sealer: Sealer,
+        *,
+        life: float = LIFE,
+        most: int = MOST,
+        tag: str = "",
+        node: Callable[[str], str | None] = lambda _: None,
+    ) -> None:
         self._directory = directory
         self._sealer = sealer
         self._life = life
         self._most = most
+        self._tag = tag
+        self._node = node
         self._turn = asyncio.Lock()
 
     async def keep(self, tenant: str, data: bytes, media: str) -> str:
         """The name under which it can be fetched. Raises GatewayError: PAGE_FAILED (too large), SAVE_FAILED."""
         if len(data) > min(LARGEST, self._most):
             raise GatewayError(Code.PAGE_FAILED, f"the file has {len(data)} bytes; at most {LARGEST} are handed out")
-        name = f"{uuid.uuid4()}.{secrets.token_urlsafe(32)}.{ENDINGS[media]}"
+        number = self._tag + str(uuid.uuid4())[len(self._tag) :]
+        name = f"{number}.{secrets.token_urlsafe(32)}.{ENDINGS[media]}"
         async with self._turn:
             try:
                 await to_the_end(asyncio.to_thread(self._keep, tenant, name, data))
@@ -63,9 +81,12 @@ class Hosted:
         return name
 
     async def fetch(self, name: str) -> Found:
-        """Raises NOT_FOUND (404) for what is not there, or not any more."""
+        """Raises NOT_FOUND (404) for what is not there, or not any more; Elsewhere for what another node has."""
         if (match := _NAME.fullmatch(name)) is None or (media := MEDIA.get(match["ending"])) is None:
             raise _missing()
+        tag = name[: len(self._tag)]
+        if tag != self._tag and (node := self._node(tag)) is not None:
+            raise Elsewhere(node)
         return Found(await asyncio.to_thread(self._fetch, name), media)
 
     async def watch(self) -> None:

@@ -27,6 +27,7 @@ KEPT = 86400.0  # seconds that a result can be had
 AT_ONCE = 4  # jobs that run
 WAITING = 100  # jobs of one tenant that wait
 ROOM = 1 << 30  # bytes that the results of one tenant may take before no more jobs are taken
+SHARED_ROOM = 64 << 20  # the same where they are kept in Redis, in memory
 Forward = Callable[[str, Asked, Lease | None], Awaitable[Answer]]  # to a node, with the place granted there
 _asked = TypeAdapter(Asked)
 _answer = TypeAdapter(Answer)
@@ -47,6 +48,7 @@ class Jobs:
         start: Start,
         leaving: Callable[[], bool],
         forward: Forward | None = None,
+        room: int = ROOM,
     ) -> None:
         self._store = store
         self._sealer = sealer
@@ -54,6 +56,7 @@ class Jobs:
         self._begin = start
         self._leaving = leaving
         self._forward = forward
+        self._room = room
         self._queues: dict[str, deque[str]] = {}  # by tenant; whose turn is next comes first
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._running = 0
@@ -69,8 +72,8 @@ class Jobs:
             return await self._same(tenant, there, fingerprint)
         if len(self._queues.get(tenant, ())) >= WAITING:
             raise GatewayError(Code.TOO_MANY_JOBS, f"{WAITING} jobs wait already, which is the most", retry_after=10)
-        if await self._store.size(tenant) > ROOM:
-            words = f"the results of earlier jobs take more than {ROOM} bytes: they are kept for a day"
+        if await self._store.size(tenant) > self._room:
+            words = f"the results of earlier jobs take more than {self._room} bytes: they are kept for a day"
             raise GatewayError(Code.TOO_MANY_JOBS, words, retry_after=600)
         job = Job(f"job_{secrets.token_hex(16)}", tenant, kind, time.time())
         request = self._sealed(job.id, "request", _asked.dump_json(asked))
@@ -253,9 +256,10 @@ async def open_jobs(
     answer: Callable[[Asked], Awaitable[Answer]],
     leaving: Callable[[], bool],
     forward: Forward | None = None,
+    room: int = ROOM,
 ) -> AsyncIterator[Jobs]:
     """The jobs, with those that an earlier process left; at the end those that run are given up, for the next one."""
     async with crew(patience=0) as start:
-        jobs = Jobs(store, sealer, answer, start, leaving, forward)
+        jobs = Jobs(store, sealer, answer, start, leaving, forward, room)
         await jobs.resume()
         yield jobs

@@ -178,7 +178,8 @@ class Profiles:
         """Erase what nobody uses, give up what nobody will save to."""
         while True:
             try:
-                await self.pass_by(time.time())
+                if await self._store.leads("profiles", 2 * PERIOD):
+                    await self.pass_by(time.time())
             except (GatewayError, OSError) as error:
                 log.warning("profiles_not_swept", error=str(error))
             await asyncio.sleep(PERIOD)

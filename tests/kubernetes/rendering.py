@@ -15,7 +15,13 @@ import yaml
 ROOT = Path(__file__).parent.parent.parent
 K8S = ROOT / "k8s"
 # Name: components on top of the production overlay.
-VARIANTS = {"production": (), "keda": ("keda",), "hpa": ("hpa",), "managed-redis": ("managed-redis",)}
+VARIANTS = {
+    "production": (),
+    "keda": ("keda",),
+    "keda-when-empty": ("keda", "keda-when-empty"),
+    "hpa": ("hpa",),
+    "managed-redis": ("managed-redis",),
+}
 
 
 def command() -> list[str] | None:

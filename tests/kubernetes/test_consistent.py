@@ -222,6 +222,15 @@ def test_autoscalers_have_the_say(rendered: dict[str, Rendered], name: str, kind
     assert "replicas" in rendered["production"].one("StatefulSet", "cdp-gateway").spec
 
 
+def test_a_node_may_be_kept_for_as_long_as_it_is_used(rendered: dict[str, Rendered]) -> None:
+    sessions, last = rendered["keda-when-empty"].one("ScaledObject", "cdp-gateway").spec["triggers"]
+    assert [sessions] == rendered["keda"].one("ScaledObject", "cdp-gateway").spec["triggers"]
+    nodes = rendered["keda-when-empty"].of("StatefulSet")[0].name
+    assert f'statefulset="{nodes}"' in last["metadata"]["query"]
+    assert f'"{nodes}-$1"' in last["metadata"]["query"]
+    assert last["metadata"]["threshold"] == "1"  # what it says is the number of nodes
+
+
 def test_both_autoscalers_ask_the_same(rendered: dict[str, Rendered]) -> None:
     (trigger,) = rendered["keda"].one("ScaledObject", "cdp-gateway").spec["triggers"]
     (metric,) = rendered["hpa"].one("HorizontalPodAutoscaler", "cdp-gateway").spec["metrics"]

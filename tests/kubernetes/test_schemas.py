@@ -78,6 +78,9 @@ def expressions() -> dict[str, str]:
         found |= {rule["alert"]: rule["expr"] for rule in group["rules"]}
     trigger = yaml.safe_load((K8S / "components/keda/scaledobject.yaml").read_text())["spec"]["triggers"][0]
     found["keda"] = trigger["metadata"]["query"]
+    (patch,) = yaml.safe_load((K8S / "components/keda-when-empty/kustomization.yaml").read_text())["patches"]
+    (step,) = yaml.safe_load(patch["patch"])
+    found["keda, when empty"] = step["value"]["metadata"]["query"]
     (rule,) = yaml.safe_load((K8S / "components/hpa/adapter.yaml").read_text())["externalRules"]
     found["adapter"] = rule["metricsQuery"].replace("<<.LabelMatchers>>", 'namespace="cdp-gateway"')
     found["adapter series"] = rule["seriesQuery"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from browser_pool.tasks import running
+from gateway.cluster.fleet import Elsewhere
 from gateway.errors import Code, GatewayError
 from gateway.log import Redactor
 from gateway.pages.hosted import Hosted
@@ -70,3 +71,16 @@ async def test_a_tenant_has_so_much_room(tmp_path: Path) -> None:
     with pytest.raises(GatewayError) as error:
         await hosted.keep("a", bytes(11), PNG)
     assert error.value.code is Code.PAGE_FAILED
+
+
+async def test_what_another_node_has_is_fetched_there(tmp_path: Path) -> None:
+    nodes = {"aaaaaa": "http://a", "bbbbbb": "http://b"}
+    one = Hosted(tmp_path / "a", Sealer(()), tag="aaaaaa", node=nodes.get)
+    two = Hosted(tmp_path / "b", Sealer(()), tag="bbbbbb", node=nodes.get)
+    name = await one.keep("a", b"picture", PNG)
+    with pytest.raises(Elsewhere) as elsewhere:
+        await two.fetch(name)
+    assert elsewhere.value.node == "http://a"
+    assert (await one.fetch(name)).data == b"picture"
+    del nodes["aaaaaa"]  # it is gone, and its files with it
+    assert await refused(two, name) is Code.NOT_FOUND

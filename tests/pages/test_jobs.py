@@ -8,14 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cluster.fleet import Elsewhere, Lease
 from gateway.errors import Code, GatewayError
 from gateway.pages import jobs
 from gateway.pages.fetch import Answer, Asked
 from gateway.pages.interact import Action, Verb
 from gateway.pages.jobs import Jobs, open_jobs
+from gateway.records import new_session_id
 from gateway.snapshot.seal import Sealer
+from gateway.store.connection import open_redis
 from gateway.store.jobs import Job, JobStatus
+from gateway.store.redis import RedisStore
 from gateway.store.sqlite import SqliteStore, open_store
+from tests.redis_server import redis_server
 
 ASKED = Asked("t", "http://a.example/")
 TYPED = replace(ASKED, actions=(Action(Verb.TYPE, selector="#a", value="typed-secret"),))
@@ -107,7 +112,7 @@ async def test_a_few_at_once_and_each_tenant_in_turn(tmp_path: Path, monkeypatch
         made = [await found.submit("fetch", replace(ASKED, url=str(number)), None, "") for number in range(3)]
         assert (await refusal(found.submit("fetch", ASKED, None, ""))).code is Code.TOO_MANY_JOBS
         other = await found.submit("fetch", replace(ASKED, tenant="u"), None, "")
-        monkeypatch.setattr(jobs, "ROOM", 10)
+        monkeypatch.setattr(found, "_room", 10)
         refused = await refusal(found.submit("fetch", replace(ASKED, tenant="u"), None, ""))
         assert "take more than 10 bytes" in refused.message
         await work.until_begun(1)
@@ -176,3 +181,50 @@ async def test_what_cannot_be_read_any_more_has_failed(tmp_path: Path) -> None:
             failure = await found.failure(await found.find("t", job.id))
             assert failure is not None
             assert failure.code is Code.INTERRUPTED
+
+
+async def test_what_another_node_must_do_is_done_there(tmp_path: Path) -> None:
+    asked_of: list[tuple[str, str, Lease | None]] = []
+    grant = Lease(new_session_id(), "http://b", "token")
+
+    async def elsewhere(asked: Asked) -> Answer:
+        raise Elsewhere("http://b", grant)
+
+    async def forward(node: str, asked: Asked, place: Lease | None) -> Answer:
+        asked_of.append((node, asked.url, place))
+        if asked.url == "bad":
+            raise GatewayError(Code.NODE_UNREACHABLE, "it does not answer")
+        return Answer({"html": "from b"}, None, {})
+
+    async with (
+        open_store(tmp_path / "db") as store,
+        open_jobs(store.jobs, Sealer(()), elsewhere, lambda: False, forward) as found,
+    ):
+        job = await found.submit("fetch", ASKED, None, "")
+        assert (await over(found, job)).status is JobStatus.COMPLETED
+        assert (await found.result("t", job.id))[1].outputs == {"html": "from b"}
+        bad = await found.submit("fetch", replace(ASKED, url="bad"), None, "")
+        assert (await over(found, bad)).status is JobStatus.FAILED
+        assert (await refusal(found.result("t", bad.id))).code is Code.NODE_UNREACHABLE
+        assert asked_of == [("http://b", ASKED.url, grant), ("http://b", "bad", grant)]
+
+
+async def test_jobs_of_a_node_that_is_gone_are_done_by_another_once(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(redis_server(tmp_path / "redis"))
+        connection = await stack.enter_async_context(open_redis(redis.url))
+        works, nodes = [Work() for _ in range(3)], []
+        for name, work in zip("abc", works, strict=True):
+            store = RedisStore(connection, f"http://{name}").jobs
+            nodes.append(await stack.enter_async_context(open_jobs(store, Sealer(()), work.answer, lambda: False)))
+        works[0].go.clear()
+        job = await nodes[0].submit("fetch", ASKED, None, "")
+        await works[0].until_begun(1)
+        await asyncio.gather(nodes[1].inherit("http://a"), nodes[2].inherit("http://a"))
+        works[1].go.set()
+        works[2].go.set()
+        done = await over(nodes[1], job)
+        assert done.status is JobStatus.COMPLETED
+        assert len(works[1].begun) + len(works[2].begun) == 1
+        works[0].go.set()  # it was not gone, after all: its answer comes too late, and changes nothing
+        assert (await nodes[2].result("t", job.id))[1].outputs == {"html": "made-secret"}

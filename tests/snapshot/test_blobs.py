@@ -76,13 +76,6 @@ def test_what_is_not_there(blobs: Blobs) -> None:
     assert blobs.sweep() == 0
 
 
-def test_a_list_of_more_than_a_page(tmp_path: Path) -> None:
-    blobs = DirectoryBlobs(tmp_path)
-    for number in range(1100):
-        (tmp_path / f"{number}").write_bytes(b"" * TAIL_SIZE)
-    assert len(names(blobs)) == 1100
-
-
 @pytest.mark.parametrize("place", [0, 5, -1], ids=["first", "middle", "last"])
 def test_damage_in_a_directory_is_found(tmp_path: Path, place: int) -> None:
     blobs = DirectoryBlobs(tmp_path)

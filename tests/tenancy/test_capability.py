@@ -6,7 +6,7 @@ import time
 import pytest
 
 from gateway.records import SessionId
-from gateway.tenancy.capability import SESSION_LIFE, TICKET_LIFE, Capabilities, Claim, Scope
+from gateway.tenancy.capability import SESSION_LIFE, TICKET_LIFE, Capabilities, Claim, Scope, tag
 
 NOW = 1_000_000.0
 SESSION = SessionId("3b1f6c2a-9d84-47e0-8a55-0c6de1f2b793")
@@ -115,3 +115,36 @@ def test_another_key_is_another_gateways() -> None:
     other = Capabilities(bytes(32))
     assert CAPABILITIES.read(other.capability(SessionId(SESSION)), NOW) is None
     assert CAPABILITIES.read(other.ticket("one", NOW), NOW) is None
+
+
+def test_a_hint_is_signed_with_the_rest() -> None:
+    node = tag("http://10.0.0.3:3000")
+    secret = CAPABILITIES.capability(SESSION, generation=2, hint=node)
+    assert CAPABILITIES.read(secret, NOW) == Claim(Scope.SESSION, session=SESSION, generation=2, hint=node)
+    bare = CAPABILITIES.capability(SESSION, generation=2)
+    for changed in (
+        secret.replace(f"-{node}-", f"-{tag('http://10.0.0.4:3000')}-"),
+        secret.replace(f"-{node}-", "-"),
+        bare[:-24] + f"{node}-" + bare[-24:],
+        secret.replace(f"-{node}-", f"-{node}0-"),
+    ):
+        assert changed != secret
+        assert CAPABILITIES.read(changed, NOW) is None
+
+
+@pytest.mark.parametrize("hint", [None, "0123ab"])
+def test_a_mac_may_look_like_a_hint(hint: str | None) -> None:
+    """A MAC has the same letters, and dashes: it is told from a hint by its length, whatever it is."""
+    for generation in range(2000):
+        secret = CAPABILITIES.capability(SESSION, generation=generation, expires=NOW, hint=hint)
+        claim = CAPABILITIES.read(secret, NOW)
+        assert claim is not None
+        assert (claim.generation, claim.hint) == (generation, hint)
+
+
+def test_a_tag_is_six_digits_of_the_name() -> None:
+    names = [f"http://10.0.{high}.{low}:3000" for high in range(4) for low in range(250)]
+    tags = {tag(name) for name in names}
+    assert len(tags) > 990
+    assert all(len(one) == 6 and int(one, 16) >= 0 for one in tags)
+    assert tag(names[0]) == tag(names[0])

@@ -14,6 +14,7 @@ from gateway.cluster.fleet import Elsewhere
 from gateway.errors import Code, GatewayError
 from gateway.records import Role
 from gateway.tenancy.access import TENANT, Principal
+from gateway.web import fleetwide
 from gateway.web.fleetwide import Fleetwide
 from tests.inside import TOKEN, Inside, ask, inside
 from tests.web.pair import Pair, pair
@@ -35,6 +36,7 @@ async def test_over_two_nodes(tmp_path: Path) -> None:
             own |= dict.fromkeys(at.registry._live, at)
         assert {at.base for at in own.values()} == {at.base for at in fleet.both}, "both have one"
         await listed(fleet, own)
+        await left_out(fleet)
         await found(fleet, own)
         await ended(fleet, own)
 
@@ -49,6 +51,20 @@ async def listed(fleet: Pair, own: dict[str, Inside]) -> None:
         assert record is not None
         secret = at.access.capabilities.capability(record.record.id, generation=1)
         assert set((await pages(other, headers={"Authorization": f"Bearer {secret}"})).values()) == {session}
+
+
+async def left_out(fleet: Pair) -> None:
+    """A node that does not say in time what it has."""
+    (there,) = fleet.second.registry._live.values()
+    assert there.browser is not None
+    os.kill(there.browser.pid, signal.SIGSTOP)  # it takes connections, and answers nobody
+    try:
+        with pytest.MonkeyPatch.context() as patched, structlog.testing.capture_logs() as logs:
+            patched.setattr(fleetwide, "PATIENCE", 0.2)
+            assert set((await pages(fleet.first)).values()) == set(fleet.first.registry._live)
+    finally:
+        os.kill(there.browser.pid, signal.SIGCONT)
+    assert [line["node"] for line in logs if line["event"] == "node_left_out"] == [fleet.second.base]
 
 
 async def found(fleet: Pair, own: dict[str, Inside]) -> None:
@@ -101,30 +117,12 @@ async def ended(fleet: Pair, own: dict[str, Inside]) -> None:
     assert await pages(fleet.first) == {}
 
 
-async def test_a_node_that_does_not_say_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.web.fleetwide.PATIENCE", 0.2)
-    async with pair(tmp_path) as fleet, AsyncExitStack() as stack:
-        for at in fleet.both:
-            await stack.enter_async_context(at.connect())
-        near = set(fleet.first.registry._live)
-        (browser,) = [session.browser for session in fleet.second.registry._live.values()]
-        assert browser is not None
-        os.kill(browser.pid, signal.SIGSTOP)  # it takes connections, and answers nobody
-        with structlog.testing.capture_logs() as logs:
-            assert set((await pages(fleet.first)).values()) == near
-        assert [line["node"] for line in logs if line["event"] == "node_left_out"] == [fleet.second.base]
-        os.kill(browser.pid, signal.SIGCONT)
-
-
 async def test_a_gateway_alone_has_no_other(tmp_path: Path) -> None:
     async with inside(tmp_path) as gateway:
         wide = Fleetwide(gateway.registry, None)
-        async with gateway.connect():
-            assert not await wide.elsewhere(Principal(TENANT, Role.USER))
-            assert set((await pages(gateway)).values()) == set(gateway.registry._live)
-            with pytest.raises(GatewayError):
-                await wide.with_target(Principal(TENANT, Role.USER), "page", "X")
-            (session,) = gateway.registry._live
-            await wide.stop(Principal(TENANT, Role.USER), session)
+        assert not await wide.elsewhere(Principal(TENANT, Role.USER))
+        assert await pages(gateway) == {}
+        with pytest.raises(GatewayError):
+            await wide.with_target(Principal(TENANT, Role.USER), "page", "X")
         async with gateway.http.post("/cluster/answer") as answer:
             assert answer.status == 404, "there is no such route"

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestServer
 from browser_pool.spec import LaunchSpec
 from gateway.records import Kind, SessionRecord, SessionSpec, Status, new_session_id
 from gateway.tenancy.access import TENANT, Access
-from gateway.tenancy.capability import SESSION_LIFE, WINDOW_LIFE, Scope
+from gateway.tenancy.capability import SESSION_LIFE, WINDOW_LIFE, Scope, tag
 from gateway.web.links import Links, links_of
 
 NOW = 1_000_000.0
@@ -97,6 +97,21 @@ def test_a_url_is_of_the_sessions_generation_and_the_same_with_every_look(links:
     assert (principal.session, principal.generation) == (SESSION, 7)
     assert links.connect(RECORD) == links.connect(RECORD)
     assert links.connect(RECORD) != links.connect(replace(RECORD, generation=8))
+
+
+def test_in_a_fleet_every_secret_says_where_the_session_is(links: Links) -> None:
+    node = "http://10.0.0.3:3000"
+    there = replace(RECORD, node=node)
+    secrets = [
+        token(links.connect(there)),
+        token(links.stop(there)),
+        links.reconnect(there).rpartition("/")[2],
+        links.devtools_page(there).split("/")[4],
+        links.live(there).split("/")[4],
+    ]
+    assert [ACCESS.principal(secret, NOW).hint for secret in secrets] == [tag(node)] * 5
+    assert not any("10.0.0.3" in secret for secret in secrets)
+    assert ACCESS.principal(token(links.connect(RECORD)), NOW).hint is None
 
 
 def lasts(credential: str, moment: float) -> bool:

@@ -1,0 +1,72 @@
+"""A gateway as one of a fleet: the records that all share, its part in it, and what it does for nodes that are gone."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.cluster.cluster import Cluster, joined
+from gateway.cluster.placement import Capacity
+from gateway.config import Config
+from gateway.pages.jobs import Jobs
+from gateway.records import SessionId, Tenant
+from gateway.session.registry import Registry
+from gateway.store.base import Store
+from gateway.store.connection import Connection, open_redis
+from gateway.store.redis import RedisStore
+from gateway.store.sqlite import open_store
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def remembered(config: Config) -> AsyncIterator[tuple[Store, Connection | None]]:
+    """The store: of this machine, or of the fleet with the connection to its Redis. Raises STORE_UNAVAILABLE."""
+    if config.redis_url is None:
+        async with open_store(config.data_dir / "gateway.sqlite") as store:
+            yield store, None
+        return
+    async with open_redis(config.redis_url) as redis:
+        about = await redis.about()
+        if about.policy != "noeviction":
+            log.warning("redis_may_forget", maxmemory_policy=about.policy, advice="set it to noeviction")
+        if not about.logged:
+            log.warning("redis_does_not_persist", advice="set appendonly yes: what is suspended is forgotten with it")
+        yield RedisStore(redis, config.node), redis
+
+
+def member(
+    config: Config, redis: Connection, tenant_of: Callable[[str], Tenant], capacity: Callable[[], Capacity]
+) -> AbstractAsyncContextManager[Cluster]:
+    """This node's part in the fleet, for a block."""
+    return joined(
+        redis,
+        config.node,
+        capacity=capacity,
+        tenant_of=tenant_of,
+        queue_length=config.queue_length,
+        queue_timeout=config.queue_timeout,
+        node_timeout=config.node_timeout,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """What happens in the fleet (`cluster/fleet.py`) is told to the parts that it concerns."""
+
+    registry: Registry
+    jobs: Jobs
+
+    async def lost(self, session: SessionId) -> None:
+        """See Follower."""
+        await self.registry.lost(session)
+
+    async def returned(self) -> None:
+        """See Follower."""
+        await self.registry.returned()
+
+    async def died(self, node: str) -> None:
+        """See Follower."""
+        await self.registry.died(node)
+        await self.jobs.inherit(node)
