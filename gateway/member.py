@@ -1,17 +1,24 @@
 """A gateway as one of a fleet: the records that all share, its part in it, and what it does for nodes that are gone."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 
+from browser_pool.tasks import to_the_end
 from gateway.cluster.cluster import Cluster, joined
 from gateway.cluster.placement import Capacity
 from gateway.config import Config
+from gateway.errors import Code, GatewayError
 from gateway.pages.jobs import Jobs
 from gateway.records import SessionId, Tenant
 from gateway.session.registry import Registry
+from gateway.snapshot.blobs import BlobsAway, open_blobs, snapshot_store
+from gateway.snapshot.seal import Sealer
+from gateway.snapshot.shared import SharedVault
+from gateway.snapshot.vault import Vault
 from gateway.store.base import Store
 from gateway.store.connection import Connection, open_redis
 from gateway.store.redis import RedisStore
@@ -34,6 +41,29 @@ async def remembered(config: Config) -> AsyncIterator[tuple[Store, Connection | 
         if not about.logged:
             log.warning("redis_does_not_persist", advice="set appendonly yes: what is suspended is forgotten with it")
         yield RedisStore(redis, config.node), redis
+
+
+@asynccontextmanager
+async def kept(config: Config, sealer: Sealer) -> AsyncIterator[Vault]:
+    """What sessions saved: on this machine, or in what nodes share. Raises STORE_UNAVAILABLE."""
+    directory, keep = config.data_dir / "snapshots", config.snapshot_versions
+    if config.snapshot_store is None:
+        vault = Vault(directory, sealer, keep=keep)
+        await asyncio.to_thread(vault.sweep)
+        yield vault
+        return
+    place = snapshot_store(config.snapshot_store)
+    blobs = await asyncio.to_thread(open_blobs, place)
+    shared = SharedVault(directory, sealer, blobs, keep=keep)
+    try:
+        try:
+            await asyncio.to_thread(blobs.check)
+        except BlobsAway as error:
+            raise GatewayError(Code.STORE_UNAVAILABLE, f"snapshot_store {place} cannot be used: {error}") from error
+        await asyncio.to_thread(shared.sweep)
+        yield shared
+    finally:
+        await to_the_end(asyncio.to_thread(shared.close))
 
 
 def member(

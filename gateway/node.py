@@ -26,9 +26,9 @@ from gateway.adblock.filters import Filters
 from gateway.cluster.cluster import Cluster
 from gateway.cluster.hop import Hops
 from gateway.cluster.placement import Capacity
-from gateway.config import Config
+from gateway.config import Config, ConfigError
 from gateway.egress.process import EgressProcess
-from gateway.member import Successor, member, remembered
+from gateway.member import Successor, kept, member, remembered
 from gateway.pages.fetch import Fetches
 from gateway.pages.hosted import Hosted
 from gateway.pages.jobs import ROOM, SHARED_ROOM, open_jobs
@@ -40,8 +40,8 @@ from gateway.session.incarnation import Means
 from gateway.session.janitor import keep_sweeping
 from gateway.session.profiles import Profiles
 from gateway.session.registry import Registry, open_registry
+from gateway.snapshot.blobs import snapshot_store
 from gateway.snapshot.seal import Sealer
-from gateway.snapshot.vault import Vault
 from gateway.tenancy.access import Access
 from gateway.tenancy.capability import tag
 from gateway.tenancy.queue import Slots
@@ -83,9 +83,14 @@ class Secrets:
 def prepare(config: Config) -> Secrets:
     """Make the data directory and read or make its secrets.
 
-    Raises OSError, and ConfigError for a certificate or a tenants file that cannot be used.
+    Raises OSError, and ConfigError for a certificate, tenants file or snapshot store that cannot be used.
     """
     tls.configured(config)
+    if config.snapshot_store is not None:
+        try:
+            snapshot_store(config.snapshot_store)
+        except ValueError as error:
+            raise ConfigError(f"snapshot_store: {error}") from None
     taken = () if config.token is None else (digest(config.token),)
     tenants = None if config.tenants_file is None else Tenants(config.tenants_file, taken)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -125,16 +130,12 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
     access = Access(known.token, known.key, known.tenants)
     files = Files(directory / "downloads", config.files_max)
     sealer = Sealer(config.encryption_key)
-    place = directory / "snapshots"
-    if config.snapshot_store is not None and config.snapshot_store.startswith("file:"):
-        place = Path(config.snapshot_store.removeprefix("file:"))
-    vault = Vault(place, sealer, keep=config.snapshot_versions)
     # Browsers launched ahead take memory like any other.
     most = config.max_sessions or max(1, memory().browsers - config.warm)
     slots = Slots(most, config.queue_length, config.queue_timeout, access.tenant)
     async with AsyncExitStack() as stack:
         stack.enter_context(_alone(directory))
-        await asyncio.to_thread(vault.sweep)
+        vault = await stack.enter_async_context(kept(config, sealer))
         store, redis = await stack.enter_async_context(remembered(config))
         if os.geteuid() == 0 and config.confining.wish is not Wish.OFF:
             await asyncio.to_thread(let_pass, directory)  # browsers' users, to their own

@@ -277,6 +277,7 @@ class SharedVault(Vault):
     def _drop(self, folder: SessionFolder, version: int) -> bool:
         with self._alone_in(folder) as mirror:
             try:
+                mirror.refresh(claimed=folder.session_id in self._claims)
                 dropped = super()._drop(folder, version)
                 if dropped:
                     mirror.clear(*mirror.look(), mine=False)

@@ -31,7 +31,7 @@ from gateway.web.forward_socket import dialled, refused, upgrade_head
 from gateway.web.splice import GONE, Splice, splice
 
 log = structlog.get_logger()
-FORWARDED = web.RequestKey("forwarded", str)  # the node that has answered it
+FORWARDED = web.RequestKey("forwarded", str)  # the node that has answered it, and has counted and audited it
 TRIES = 3
 PATIENCE = 5.0  # seconds at the end of all for websockets that are still saying goodbye
 RETRY = 2  # seconds, for a client whose session's node does not answer
@@ -246,6 +246,10 @@ class Forwards(Collector):
         except OwnerUnreachable as error:
             self.counts["failed"] += 1
             log.warning("node_unreachable", node=node, why=str(error), sent=sent.head)
+            raise
+        except asyncio.CancelledError:  # the client has gone
+            if sent.head:
+                request[FORWARDED] = node
             raise
         self.counts[kind] += 1
         self.seconds += time.monotonic() - began

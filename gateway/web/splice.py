@@ -229,11 +229,13 @@ class Client(asyncio.Protocol):
         """It says no more, and may still read the owner's Close."""
         if not self.over.done():
             self.over.set_result(None)
-        if self._owner.transport.is_closing() or not self._owner.transport.can_write_eof():
-            self._owner.transport.close()
-            return False
-        self._owner.transport.write_eof()
-        return True
+        owner = self._owner.transport
+        if not owner.is_closing():
+            if owner.can_write_eof():
+                owner.write_eof()
+            else:  # TLS has no half of a connection
+                owner.close()
+        return self.transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """It does not keep up: read no more from the owner."""

@@ -57,6 +57,15 @@ def test_every_setting_in_words_there_is() -> None:
     assert {name for name in named if not name.startswith(("gateway_", "kube_"))} <= set(Config.__dataclass_fields__)
 
 
+def test_every_place_that_is_named_there_is() -> None:
+    places = set(re.findall(r"`((?:k8s|base|components|overlays|seccomp)/[\w/.-]+)`", TEXT))
+    assert len(places) > 6
+    for place in places:
+        assert (ROOT / place).exists() or (K8S / place).exists(), place
+    for link in re.findall(r"\]\(([\w./]+)(?:#[\w-]+)?\)", TEXT):
+        assert (ROOT / "docs" / link).exists(), link
+
+
 @pytest.mark.parametrize("event", ["drain_incomplete", "browser_not_started", "warm_launch_failed"])
 def test_every_event_of_the_log_there_is(event: str) -> None:
     sources = [path.read_text() for package in ("gateway", "browser_pool") for path in (ROOT / package).rglob("*.py")]

@@ -63,6 +63,7 @@ class Actor:
     def __init__(self, blobs: Stepping, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._may, self._did = threading.Semaphore(0), threading.Semaphore(0)
         self.over = self.free = False
+        self.failed: Exception | None = None
         self._blobs = blobs
         blobs.before = lambda number, name: self._wait()
         blobs.after = lambda number, name: self._did.release()
@@ -76,6 +77,8 @@ class Actor:
     def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             asyncio.run(work())
+        except Exception as error:  # noqa: BLE001 - told to whoever waits for the thread
+            self.failed = error
         finally:
             self.over = True
             self._did.release()

@@ -16,7 +16,7 @@ from gateway.records import Role
 from gateway.tenancy.access import TENANT, Principal
 from gateway.web import fleetwide
 from gateway.web.fleetwide import Fleetwide
-from tests.inside import TOKEN, Inside, ask, inside
+from tests.inside import TOKEN, Inside, ask, inside, until
 from tests.web.pair import Pair, pair
 
 
@@ -38,6 +38,7 @@ async def test_over_two_nodes(tmp_path: Path) -> None:
         await listed(fleet, own)
         await left_out(fleet)
         await found(fleet, own)
+        await written_down(fleet, own)
         await ended(fleet, own)
 
 
@@ -88,6 +89,30 @@ async def found(fleet: Pair, own: dict[str, Inside]) -> None:
             assert (await at.call("GET", path))[0] == 404
         status, refusal = await at.call("PUT", "/json/new?about:blank")
         assert (status, refusal["error"]["code"]) == (409, "not_running"), "several are running, though one here"
+
+
+async def written_down(fleet: Pair, own: dict[str, Inside]) -> None:
+    """What another node answers is counted and audited there, and nowhere else."""
+    (session, at), *_ = own.items()
+    other = next(one for one in fleet.both if one is not at)
+
+    async def counted(node: Inside) -> int:
+        async with node.http.get("/metrics", headers={"Accept": "application/json"}) as answer:
+            return int((await answer.json())[0]["successful"])
+
+    before = [await counted(node) for node in (at, other)]
+    async with other.http.post(f"/content?sessionId={session}", json={"html": "<p>here</p>"}) as answer:
+        assert "<p>here</p>" in await answer.text()
+    assert [await counted(node) for node in (at, other)] == [before[0] + 1, before[1]]
+
+    def audited(node: Inside) -> list[str]:
+        text = (node.config.data_dir / "audit.log").read_text()
+        return [line for line in text.splitlines() if '"page.content"' in line]
+
+    await until(lambda: bool(audited(at)))
+    (line,) = audited(at)
+    assert '"127.0.0.1"' in line
+    assert audited(other) == []
 
 
 async def ended(fleet: Pair, own: dict[str, Inside]) -> None:
