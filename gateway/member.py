@@ -1,9 +1,11 @@
 """A gateway as one of a fleet: the records that all share, its part in it, and what it does for nodes that are gone."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -79,6 +81,19 @@ def member(
         queue_timeout=config.queue_timeout,
         node_timeout=config.node_timeout,
     )
+
+
+async def backstage(config: Config) -> frozenset[tuple[str, int]]:
+    """Addresses and ports of Redis: no browser may get there, whatever its rules open.
+
+    What its name means now: where that changes (a failover by DNS), the password is what keeps them out.
+    """
+    parts = urlsplit(config.redis_url or "")
+    if parts.scheme not in ("redis", "rediss") or parts.hostname is None:
+        return frozenset()
+    port = parts.port or 6379
+    found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    return frozenset((str(address[0]), port) for *_, address in found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from gateway.cluster.hop import Hops
 from gateway.cluster.placement import Capacity
 from gateway.config import Config, ConfigError
 from gateway.egress.process import EgressProcess
-from gateway.member import Successor, kept, member, remembered
+from gateway.member import Successor, backstage, kept, member, remembered
 from gateway.pages.fetch import Fetches
 from gateway.pages.hosted import Hosted
 from gateway.pages.jobs import ROOM, SHARED_ROOM, open_jobs
@@ -241,7 +241,7 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
             port = await stack.enter_async_context(listening(config, app, surface, SHUTDOWN))
         except OSError as error:
             raise CannotListen(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
-        await egress.reserve({port})
+        await egress.reserve({port}, await backstage(config))
         if cluster is not None:
             cluster.follower = Successor(registry, jobs)
             await cluster.open()

@@ -54,12 +54,16 @@ class SystemResolver:
 
 @dataclass
 class Dialer:
-    """Connections for one browser. `own` are TCP ports of this machine that are the gateway's and its roads'."""
+    """Connections for one browser. `own` are TCP ports of this machine that are the gateway's and its roads'.
+
+    `backstage`: addresses and ports of what the gateway itself is built on, which no rule opens.
+    """
 
     policy: EgressPolicy
     resolver: Resolver
     listeners: Listeners
     own: set[int]
+    backstage: set[tuple[str, int]] = field(default_factory=set)
     _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(RESOLVERS_EACH))
 
     async def reach(
@@ -108,6 +112,8 @@ class Dialer:
         return allowed
 
     async def _rule(self, host: Host, port: int, address: Address, policy: EgressPolicy) -> str | None:
+        if (str(address), port) in self.backstage:
+            return "gateway"
         if (rule := policy.of_address(host, port, address)) is not None:
             return rule
         if not is_local(address):

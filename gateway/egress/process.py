@@ -126,6 +126,7 @@ class EgressProcess:
     def __init__(self, node: Rules | None = None, *, level: str = "info", form: str | None = None) -> None:
         self._node = node or Rules()
         self._own: set[int] = set()
+        self._backstage: set[tuple[str, int]] = set()
         self._roads: dict[int, Open] = {}
         self._closed = Usage()
         self._kinds = Counter[str]()  # of refusals on closed roads
@@ -197,13 +198,18 @@ class EgressProcess:
             found, kinds = found.plus(usage, most=0), kinds + usage.kinds()
         return found, kinds
 
-    async def reserve(self, ports: Iterable[int]) -> None:
-        """No browser is led to these ports of this machine: the gateway listens there. Raises EgressDown."""
+    async def reserve(self, ports: Iterable[int], backstage: Iterable[tuple[str, int]] = ()) -> None:
+        """No browser is led to these ports of this machine, where the gateway listens, nor to what it is built on.
+
+        `backstage` are addresses and ports, of Redis for one. Raises EgressDown.
+        """
         self._own.update(ports)
+        self._backstage.update(backstage)
         await self._ask(self._rules())
 
     def _rules(self) -> dict[str, Any]:
-        return {"do": "node", "rules": asdict(self._node), "own": sorted(self._own)}
+        own, backstage = sorted(self._own), sorted(self._backstage)
+        return {"do": "node", "rules": asdict(self._node), "own": own, "backstage": backstage}
 
     async def _ask(self, command: dict[str, Any], road: Open | None = None) -> dict[str, Any]:
         """Of whichever worker runs: commands may be repeated, and the next one is told all that the last one knew."""

@@ -36,13 +36,15 @@ def _untold(port: int, rule: str, domain: str) -> None:
 
 @dataclass
 class Services:
-    """What all roads share. `own`: TCP ports of this machine at which nothing of browsers' business is found.
+    """What all roads share. `own`: TCP ports of this machine at which nothing of browsers' business is found;
+    `backstage`: the same elsewhere, with their addresses.
 
     `told` is called at the first refusal of each kind on a road.
     """
 
     node: Rules = field(default_factory=Rules)
     own: set[int] = field(default_factory=set)
+    backstage: set[tuple[str, int]] = field(default_factory=set)
     resolver: Resolver = field(default_factory=SystemResolver)
     listeners: Listeners = field(default_factory=Listeners)
     tls: ssl.SSLContext | None = None
@@ -65,7 +67,7 @@ class Proxy:
         """From now on these terms hold. Raises BadPattern."""
         services, session = self._services, terms.session
         policy = EgressPolicy.joined(services.node, terms.tenant, session)
-        dialer = Dialer(policy, services.resolver, services.listeners, services.own)
+        dialer = Dialer(policy, services.resolver, services.listeners, services.own, services.backstage)
         domains = Domains(rate=session.rate, connections=session.connections, breaker=session.breaker)
         if self._way is not None:
             self._way.idle.close()

@@ -53,6 +53,7 @@ class Worker:
             case "node":
                 self._services.node = rules(command["rules"])
                 self._services.own.update(command["own"])
+                self._services.backstage.update((address, port) for address, port in command["backstage"])
         return {}
 
     async def _open(self, terms: Terms | None, *, patient: bool) -> None:

@@ -1,5 +1,7 @@
 """One connection: its name resolved once, and only what was judged is connected to."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.egress.dial import Dialer, SystemResolver
@@ -51,6 +53,15 @@ async def test_what_goes_wrong() -> None:
     assert await refused(dialer(names), "unknown.example", 80) == "not-resolved"
     assert await refused(dialer(names), "odd.example", 80) == "not-resolved"
     assert await refused(dialer(names), "a.example", 1) == "not-reached"
+
+
+async def test_what_the_gateway_is_built_on() -> None:
+    async with origin() as server:
+        names = Names(redis__example=[["127.0.0.1"]], mapped__example=[["::ffff:127.0.0.1"]])
+        way = replace(dialer(names), backstage={("127.0.0.1", server.port)})
+        for host in ("redis.example", "mapped.example"):
+            assert await refused(way, host, server.port) == "gateway"
+        (await replace(way, backstage={("127.0.0.1", 1)}).reach("redis.example", server.port)).abort()
 
 
 async def test_ports_of_our_own() -> None:

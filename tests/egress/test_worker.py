@@ -16,9 +16,12 @@ async def test_commands() -> None:
     services = Services()
     worker = Worker(services, theirs)
     with ours, theirs, listener:
-        await worker.does({"do": "node", "rules": {"allow": ["127.0.0.1"], "deny": []}, "own": [1]})
+        await worker.does(
+            {"do": "node", "rules": {"allow": ["127.0.0.1"], "deny": []}, "own": [1], "backstage": [["10.0.0.1", 6379]]}
+        )
         socket.send_fds(ours, [b"socket"], [listener.fileno()])
         assert await worker.does({"do": "open", "terms": None, "patient": False}) == {}
+        assert services.backstage == {("10.0.0.1", 6379)}
         assert services.own == {1, port}
         assert b"not-assigned" in await told(port, get("http://10.0.0.1/"))
         await worker.does({"do": "assign", "port": port, "terms": Terms().dump()})

@@ -15,7 +15,7 @@ class Killed(BaseException):
 
 
 class Stepping:
-    """Another storage, before and after each call of which `before` and `after` are called with its number and name."""
+    """Another storage; `before` and `after` are called with the number and name of each call."""
 
     def __init__(self, inner: Blobs) -> None:
         self.inner = inner
@@ -23,16 +23,20 @@ class Stepping:
         self.away = False
         self.before: Callable[[int, str], None] = lambda number, name: None
         self.after: Callable[[int, str], None] = lambda number, name: None
+        self.over: Callable[[], None] = lambda: None  # also of a call that failed
 
     def _call(self, name: str, do: Callable[[], T]) -> T:
         number = len(self.calls)
         self.calls.append(name)
         self.before(number, name)
-        if self.away:
-            raise BlobsAway("nobody answers")
-        found = do()
-        self.after(number, name)
-        return found
+        try:
+            if self.away:
+                raise BlobsAway("nobody answers")
+            found = do()
+            self.after(number, name)
+            return found
+        finally:
+            self.over()
 
     def check(self) -> None:
         self._call("check", self.inner.check)
@@ -66,7 +70,7 @@ class Actor:
         self.failed: Exception | None = None
         self._blobs = blobs
         blobs.before = lambda number, name: self._wait()
-        blobs.after = lambda number, name: self._did.release()
+        blobs.over = self._did.release
         self._thread = threading.Thread(target=self._run, args=(work,))
         self._thread.start()
 
@@ -93,7 +97,7 @@ class Actor:
         self.free = True
         self._may.release(1000)
         self._thread.join(60)
-        self._blobs.before = self._blobs.after = lambda number, name: None
+        self._blobs.before, self._blobs.over = lambda number, name: None, lambda: None
 
 
 def in_order(actors: Sequence[Actor], order: Iterable[int]) -> None:

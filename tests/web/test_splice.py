@@ -20,6 +20,7 @@ from gateway.records import new_session_id
 from gateway.relay.browser_leg import HIGH_WATER
 from gateway.relay.encoding import BINARY, CONTINUATION, FIN, TEXT, encode, encode_close
 from gateway.tenancy.capability import tag
+from gateway.web.connections import Bounds
 from gateway.web.splice import Head, parsed
 from tests.inside import until
 from tests.web.certificates import make
@@ -155,6 +156,26 @@ async def test_the_clients_close_is_the_owners(pair: tuple[Node, Node]) -> None:
     await second.cancelled.wait()
     assert second.closes == [3001]
     await until(lambda: first.forwards.open == 0)
+
+
+async def test_clients_are_counted_where_they_come_in() -> None:
+    """Not where they are forwarded to: there all come from one address."""
+    world, few = World(), Bounds(connections=100, per_address=3)
+    async with node(world, bounds=few) as second, node(world, bounds=few) as first:
+        world.at["s"] = second.name
+        clients = [await driver(first) for _ in range(3)]
+        with pytest.raises(InvalidStatus) as refused:
+            await driver(first)
+        assert (refused.value.response.status_code, first.forwards.open) == (429, 3)
+        async with driver(second) as own:  # its own clients have a number of their own
+            await own.send("x")
+            assert await own.recv() == "x"
+        for client in clients:
+            await client.close()
+        await until(lambda: first.forwards.open == 0)
+        async with driver(first) as again:
+            await again.send("x")
+            assert await again.recv() == "x"
 
 
 async def test_a_client_that_vanishes_is_noticed_by_the_owner(pair: tuple[Node, Node]) -> None:
