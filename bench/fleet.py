@@ -23,7 +23,8 @@ from bench.fleet_delay import delayed
 from bench.fleet_journal import doubles, lives, read
 from bench.relay import Progress
 from bench.report import YES_NO, aligned, amount
-from gateway.store.connection import Connection, open_redis
+from gateway.store.connection import PREFIX, Connection, open_redis
+from gateway.store.redis import RedisStore
 from tests.redis_server import redis_server
 
 SUBJECT = "simulated fleet"
@@ -117,9 +118,9 @@ class Run:
 
     async def dead(self, names: Sequence[str]) -> bool:
         """Whether what these nodes had is put right."""
-        left = await self.connection.together([("ZCARD", f"cdpg:running:{name}") for name in names])
-        listed = await self.connection.together([("ZSCORE", "cdpg:nodes", name) for name in names])
-        return not any(left) and not any(listed)
+        listed = await self.connection.together([("ZSCORE", f"{PREFIX}nodes", name) for name in names])
+        store = RedisStore(self.connection)
+        return not any(listed) and not any([await store.running(name) for name in names])
 
     async def _figures(self) -> tuple[float, float, float, float]:
         text = (await self.connection.call("INFO", "everything")).decode()
@@ -167,7 +168,7 @@ async def simulated(progress: Progress, size: Size) -> list[Figure]:
 
 async def _deaths(run: Run) -> float:
     """Nodes die at once; then every process wants every session that they had. Seconds until the last is put right."""
-    dead = (await run.each("kill", count=run.size.dead // PROCESSES))[:]
+    dead = await run.each("kill", count=run.size.dead // PROCESSES)
     began = time.monotonic()
     names = [name for one in dead for name in one["names"]]
     sessions = [session for one in dead for session in one["sessions"]]
@@ -226,7 +227,9 @@ def _each(looks: list[Look], size: Size) -> Each:
 
 def _table(looks: list[Look], size: Size) -> list[tuple[str, ...]]:
     """What was seen, and what follows for Redis of other sizes."""
-    lines = [("nodes × sessions", "calls/s/node", "commands/s/node", "CPU of a core", "memory, MB")]
+    lines: list[tuple[str, ...]] = [
+        ("nodes × sessions", "calls/s/node", "commands/s/node", "CPU of a core", "memory, MB")
+    ]
     for look in looks:
         lines.append(
             (

@@ -102,7 +102,7 @@ class SimulatedNode:
         with within(Hop("http://other", "127.0.0.1", "http", "localhost", grant=grant)):
             return await self.begin(session, tenant)
 
-    async def begin(self, session: SessionId, tenant: str, *, again: bool = False) -> bool:
+    async def begin(self, session: SessionId, tenant: str, *, again: bool = False, here: bool = False) -> bool:
         """As the registry does: a place, the record, a browser. Raises Elsewhere."""
         if session in self.running:
             return True
@@ -110,13 +110,13 @@ class SimulatedNode:
             return False
         self._busy.add(session)
         try:
-            return await self._begun(session, tenant, again)
+            return await self._begun(session, tenant, again, here)
         finally:
             self._busy.discard(session)
 
-    async def _begun(self, session: SessionId, tenant: str, again: bool) -> bool:
+    async def _begun(self, session: SessionId, tenant: str, again: bool, here: bool) -> bool:
         try:
-            lease = await self.cluster.place(session, tenant, again=again)
+            lease = await self.cluster.place(session, tenant, again=again, here=here)
         except GatewayError as error:
             if error.code not in (Code.TOO_MANY_SESSIONS, Code.STORE_UNAVAILABLE):
                 self._counts.faults.append(error.message)
@@ -226,7 +226,7 @@ async def started(
 ) -> SimulatedNode:
     """A node that takes `limit` sessions."""
     async with AsyncExitStack() as stack:
-        connection = await stack.enter_async_context(open_redis(url, connections=2))
+        connection = await stack.enter_async_context(open_redis(url, connections=4))
         cluster = await stack.enter_async_context(
             joined(
                 connection,

@@ -17,10 +17,14 @@ AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class StoreFigures:
-    """Of one process. `rates` are calls a second, `bytes_per_session` what Redis' memory grew by, sets and all."""
+    """Of one process. `rates` are calls a second, `cpu` what Redis' processor had to do for one, in microseconds.
+
+    `bytes_per_session` is what Redis' memory grew by, sets and all.
+    """
 
     sessions: int
     rates: dict[str, float]
+    cpu: dict[str, float]
     bytes_per_session: float
     record_bytes: int
 
@@ -59,9 +63,11 @@ async def measured(connection: Connection, sessions: int = 2000) -> StoreFigures
     store = RedisStore(connection)
     every = [record(number) for number in range(sessions)]
     rates: dict[str, float] = {}
+    cpu: dict[str, float] = {}
 
     async def rate(name: str, call: Callable[[SessionRecord], Coroutine[Any, Any, object]]) -> None:
         left = iter(every)
+        worked = await _cpu(connection)
 
         async def work() -> None:
             for one in left:
@@ -72,6 +78,7 @@ async def measured(connection: Connection, sessions: int = 2000) -> StoreFigures
             for _ in range(AT_ONCE):
                 group.create_task(work())  # the group awaits it
         rates[name] = sessions / (time.perf_counter() - began)
+        cpu[name] = (await _cpu(connection) - worked) / sessions * 1e6
 
     before = await _memory(connection)
     await rate("insert", store.insert)
@@ -82,9 +89,18 @@ async def measured(connection: Connection, sessions: int = 2000) -> StoreFigures
     await rate("page of 20", lambda one: store.page(Query(one.spec.tenant, Status.SUSPENDED, limit=20)))
     size = len(await connection.call("GET", f"cdpg:session:{every[0].id}"))
     await rate("delete", lambda one: store.delete(one.id))
-    return StoreFigures(sessions, rates, grown / sessions, size)
+    return StoreFigures(sessions, rates, cpu, grown / sessions, size)
 
 
-async def _memory(connection: Connection) -> int:
-    facts = (await connection.call("INFO", "memory")).decode()
-    return int(next(line for line in facts.splitlines() if line.startswith("used_memory:")).split(":")[1])
+async def _memory(connection: Connection) -> float:
+    return await _fact(connection, "memory", "used_memory")
+
+
+async def _cpu(connection: Connection) -> float:
+    """Seconds."""
+    return await _fact(connection, "cpu", "used_cpu_user") + await _fact(connection, "cpu", "used_cpu_sys")
+
+
+async def _fact(connection: Connection, section: str, name: str) -> float:
+    facts = (await connection.call("INFO", section)).decode()
+    return float(next(line for line in facts.splitlines() if line.startswith(f"{name}:")).split(":")[1])

@@ -235,7 +235,7 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
             hosted=hosted,
             profiles=profiles,
             forwards=forwards,
-            fleet=None if cluster is None else cluster.pressure,
+            fleet=cluster,
         )
         try:
             port = await stack.enter_async_context(listening(config, app, surface, SHUTDOWN))

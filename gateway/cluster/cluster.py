@@ -88,6 +88,11 @@ class Cluster:
         return list(self._held)
 
     @property
+    def queued(self) -> int:
+        """How many who asked here have no place yet."""
+        return self._waiting.count
+
+    @property
     def connected(self) -> bool:
         """The last heartbeat reached Redis."""
         return self._view.connected

@@ -58,6 +58,11 @@ class Waiting:
         self._ask_again = min(ASK_AGAIN, ask_again)
         self._told: dict[SessionId, asyncio.Event] = {}
 
+    @property
+    def count(self) -> int:
+        """How many ask or wait now."""
+        return len(self._told)
+
     async def __call__(self, wish: Wish, epoch: int) -> Answer:
         """Granted or elsewhere. Raises GatewayError: TOO_MANY_SESSIONS, FORBIDDEN, NAME_IN_USE, STORE_UNAVAILABLE.
 

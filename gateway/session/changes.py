@@ -16,6 +16,7 @@ from gateway.session.roll import Roll, ended
 from gateway.store.base import Fenced, Store
 from gateway.tenancy.access import Principal
 
+SAVING = 60.0  # seconds of a drain, at most, that saving what is left may take
 log = structlog.get_logger()
 
 
@@ -120,13 +121,14 @@ class Changes(Roll):
     async def drain(self, timeout: float) -> None:
         """Take no more sessions, save and end those that there are, within `timeout` seconds.
 
-        In a fleet half of that is for clients to leave by themselves: see `leaving`.
+        In a fleet most of that is for clients to leave by themselves: see `leaving`.
         """
         self.draining = True
         if self._fleet.others:
             await self._fleet.announce()
-            await leaving(tuple(self._live.values()), timeout / 2)
-            timeout /= 2
+            saving = min(timeout / 2, SAVING)
+            await leaving(tuple(self._live.values()), timeout - saving)
+            timeout = saving
         sessions = list(self._live.values())
         for session in sessions:
             session.drain()

@@ -29,10 +29,11 @@ from gateway.web.fleetwide import Fleetwide
 from gateway.web.forward import Forwards
 from gateway.web.forwarded import believed
 from gateway.web.headers import framed_policy, page_policy
-from gateway.web.health import Fleet, Health
+from gateway.web.health import Health
 from gateway.web.identities import Identities
 from gateway.web.live import PAGE, Live
 from gateway.web.middleware import dressing, middleware
+from gateway.web.occupancy import Fleet
 from gateway.web.scrapio import Scrapio
 from gateway.web.sessions import Sessions
 from gateway.web.steel import SteelSessions

@@ -3,7 +3,6 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -14,7 +13,6 @@ from prometheus_client.registry import Collector
 from browser_pool.errors import BrowserMissing
 from browser_pool.memory import memory
 from browser_pool.spec import Mode
-from gateway.cluster.placement import Pressure
 from gateway.egress.usage import Usage
 from gateway.errors import Code, GatewayError
 from gateway.pages.service import Pages
@@ -22,7 +20,7 @@ from gateway.session.registry import Registry
 from gateway.tenancy.access import Role
 from gateway.tenancy.queue import Share
 from gateway.web.door import PRINCIPAL
-from gateway.web.occupancy import Occupancy, of_fleet, of_node
+from gateway.web.occupancy import Fleet, Occupancy, of_fleet, of_node
 from gateway.web.tally import Tally
 
 OBSTACLES = {
@@ -31,9 +29,6 @@ OBSTACLES = {
     "memory": "the machine is short of memory",
     "draining": "the gateway is stopping",
 }
-
-
-Fleet = Callable[[], Awaitable[Pressure]]  # how much all nodes have to do; raises STORE_UNAVAILABLE
 
 
 class Health:
@@ -127,12 +122,17 @@ class Health:
             raise GatewayError(Code.TOO_MANY_SESSIONS, f"no session can be had at once: {why}", retry_after=5)
         return web.Response(status=204)
 
+    @property
+    def _queued(self) -> int:
+        """Creates that wait: those that came here, wherever they will run."""
+        return self._registry.means.slots.waiting if self._fleet is None else self._fleet.queued
+
     async def _occupancy(self) -> Occupancy:
         """Of the fleet, if there is one. May raise STORE_UNAVAILABLE."""
         means = self._registry.means
         if self._fleet is None:
             return of_node(means.slots, len(means.pool.warm.ready))
-        return of_fleet(await self._fleet(), means.slots.queue_length, means.quotas.tenant_of)
+        return of_fleet(await self._fleet.pressure(), means.slots.queue_length, means.quotas.tenant_of)
 
     def _obstacle(self, now: Occupancy, tenant: str) -> str:
         """Why the tenant cannot have a session at once, in one word; empty if it can."""
@@ -168,7 +168,15 @@ class Health:
         refused = CounterMetricFamily("gateway_egress_refused", "Requests of browsers by what refused", labels=["rule"])
         for kind, count in sorted(kinds.items()):
             refused.add_metric([kind], count)
+        fleet = []
+        if self._fleet is not None:
+            away = int(not self._fleet.connected)
+            fleet = [
+                GaugeMetricFamily("gateway_fleet_nodes", "Nodes that this one sees", len(self._fleet.nodes)),
+                GaugeMetricFamily("gateway_redis_away", "1 while Redis does not answer", away),
+            ]
         return [
+            *fleet,
             leases,
             moved,
             refused,
@@ -180,7 +188,7 @@ class Health:
             ),
             GaugeMetricFamily("gateway_browsers_used", "Slots for browsers in use", slots.used),
             GaugeMetricFamily("gateway_browsers_limit", "Slots for browsers", slots.limit),
-            GaugeMetricFamily("gateway_creates_queued", "Creates that wait for a slot", slots.waiting),
+            GaugeMetricFamily("gateway_creates_queued", "Creates that wait for a slot", self._queued),
             GaugeMetricFamily("gateway_pages_running", "Page requests that have a context", self._pages.running),
             GaugeMetricFamily("gateway_pages_queued", "Page requests that wait for their turn", self._pages.waiting()),
             GaugeMetricFamily(

@@ -2,10 +2,30 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.cluster.placement import Pressure
 from gateway.records import Tenant
 from gateway.tenancy.queue import Share, Slots
+
+
+class Fleet(Protocol):
+    """What is asked of the fleet here (`cluster/cluster.py`)."""
+
+    @property
+    def nodes(self) -> frozenset[str]:
+        """Those that are there."""
+
+    @property
+    def connected(self) -> bool:
+        """Redis answers."""
+
+    @property
+    def queued(self) -> int:
+        """How many who asked here have no place yet."""
+
+    async def pressure(self) -> Pressure:
+        """Of all nodes. May raise STORE_UNAVAILABLE."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,9 @@ async def test_what_one_node_saved_another_goes_on_from(node: Node, store: Stepp
     assert len(put) == 1
     assert len(packs) == 2
     assert min(packs.values()) < 10_000
-    assert (await refused(save(one, "late", fence=1), Code.FENCED)).message.endswith("incarnation 1 may not save it, 2 may")
+    assert (await refused(save(one, "late", fence=1), Code.FENCED)).message.endswith(
+        "incarnation 1 may not save it, 2 may"
+    )
     assert await one.load_document(SESSION) == document("b")
     assert await one.unpack_profile(SESSION, 2, profile.parent / "back")
     assert tree(profile.parent / "back") == tree(profile)

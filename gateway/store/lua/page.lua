@@ -34,15 +34,19 @@ if #sets.any > 0 and (size == nil or members < size) then
     walked = sets.any
 end
 
-local found = {}
-for _, set in ipairs(walked) do
-    local flat = redis.call('ZRANGE', PREFIX .. set, from, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, step, 'WITHSCORES')
-    for i = 1, #flat, 2 do
-        found[#found + 1] = { flat[i], flat[i + 1], tonumber(flat[i + 1]) }
+-- The next `count` members of what is walked through.
+local function next_ones(count)
+    local found = {}
+    for _, set in ipairs(walked) do
+        local flat = redis.call('ZRANGE', PREFIX .. set, from, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, count, 'WITHSCORES')
+        for i = 1, #flat, 2 do
+            found[#found + 1] = { flat[i], flat[i + 1], tonumber(flat[i + 1]) }
+        end
     end
-end
-if #walked > 1 then
-    table.sort(found, function(one, other) return one[3] > other[3] end)
+    if #walked > 1 then
+        table.sort(found, function(one, other) return one[3] > other[3] end)
+    end
+    return found
 end
 
 local function belongs(id)
@@ -62,17 +66,25 @@ local function belongs(id)
     return false
 end
 
-local reply, on = { '' }, ''
-for i = 1, math.min(#found, step) do
-    if #reply > limit then
-        break
+local reply, count = { '' }, limit
+while step > 0 do
+    count = math.min(count, step)
+    local found = next_ones(count)
+    for i = 1, math.min(#found, count) do
+        if #reply > limit then
+            return reply
+        end
+        reply[1] = found[i][2]
+        if belongs(found[i][1]) then
+            reply[#reply + 1] = redis.call('GET', prefix .. found[i][1]) or nil
+        end
     end
-    on = found[i][2]
-    if belongs(found[i][1]) then
-        reply[#reply + 1] = redis.call('GET', prefix .. found[i][1]) or nil
+    if #found < count then
+        reply[1] = ''
+        return reply
     end
-end
-if #found >= step or (#found > 0 and on ~= found[#found][2]) then
-    reply[1] = on
+    from = '(' .. reply[1]
+    step = step - count
+    count = count * 2
 end
 return reply
