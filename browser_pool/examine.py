@@ -21,6 +21,8 @@ NAMESPACES = (
     "libc = ctypes.CDLL(None, use_errno=True)\n"
     "for kind in (0x10000000, 0x40000000):\n"  # CLONE_NEWUSER, CLONE_NEWNET
     "    if libc.unshare(kind) != 0: sys.exit(os.strerror(ctypes.get_errno()))\n"
+    "try: os.chroot('/proc/self/fdinfo')\n"  # sandbox/linux/services/credentials.cc
+    "except OSError as error: sys.exit('chroot: ' + error.strerror)\n"
 )
 PROBE = 10.0  # seconds
 SETTINGS = {

@@ -47,7 +47,8 @@ class Hop:
 
     `node` is who forwarded it; `client` its client's address, `scheme` and `host` what that client used; `number` the
     request's id in the logs. `grant` is the place here that the fleet gave the session that it makes. `body` is the
-    SHA-256 of the body where that is the nodes' own; a client's is passed on as it comes.
+    SHA-256 of the body where that is the nodes' own; a client's is passed on as it comes. `only` is a session that a
+    hint led here for: unless it runs here, the request is for another node.
     """
 
     node: str
@@ -58,6 +59,7 @@ class Hop:
     grant: Lease | None = None
     tenant: str | None = None
     body: str | None = None
+    only: SessionId | None = None
     _place: _Place = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -141,6 +143,8 @@ class Hops:
             claims["tenant"] = hop.tenant
         if hop.body is not None:
             claims["body"] = hop.body
+        if hop.only is not None:
+            claims["only"] = hop.only
         text = _encoded(json.dumps(claims, separators=(",", ":")).encode())
         return f"{text}.{_encoded(self._mac(text, to, asked))}"
 
@@ -184,7 +188,7 @@ def _hop(claims: bytes) -> tuple[Hop, float]:
             if not is_session_id(session):
                 raise ValueError
             lease = Lease(SessionId(session), node, token)
-        tenant, body = said.get("tenant"), said.get("body")
+        tenant, body, only = (said.get(name) for name in ("tenant", "body", "only"))
         hop = Hop(
             str(said["node"]),
             str(said["client"]),
@@ -194,6 +198,7 @@ def _hop(claims: bytes) -> tuple[Hop, float]:
             lease,
             None if tenant is None else str(tenant),
             None if body is None else str(body),
+            None if only is None else SessionId(str(only)),
         )
         return hop, float(said["at"])
     except (ValueError, TypeError, KeyError, AttributeError):

@@ -134,8 +134,8 @@ class Forwards(Collector):
         hop = request.get(HOP)
         if hop is not None:
             return await self._finally(hop, handle)
-        if (node := self._hinted(request)) is not None:
-            response = await self._by_hint(request, node)
+        if (hint := self._hinted(request)) is not None:
+            response = await self._by_hint(request, *hint)
             if response is not None:
                 return response
         for _ in range(TRIES):
@@ -182,6 +182,8 @@ class Forwards(Collector):
         """Answer here; a place that was granted for it and not used goes back."""
         with within(hop):
             try:
+                if hop.only is not None and not self._here(hop.only):
+                    raise Elsewhere("")  # who asked can find out, and wake it, as well as we
                 return await handle()
             except Elsewhere as elsewhere:
                 if elsewhere.grant is not None:
@@ -191,8 +193,8 @@ class Forwards(Collector):
                 if (lease := hop.take()) is not None:
                     await to_the_end(self._peers.release(lease))
 
-    def _hinted(self, request: web.Request) -> str | None:
-        """Where a capability says that its session is, if that is another node that is there."""
+    def _hinted(self, request: web.Request) -> tuple[str, SessionId] | None:
+        """Where a capability says that its session is, if that is another node that is there, and the session."""
         if request.method not in ("GET", "HEAD", "DELETE") or request.body_exists:
             return None
         key = request.match_info.get("key", "")
@@ -201,29 +203,28 @@ class Forwards(Collector):
         if claim is None or claim.hint is None or claim.session is None or self._here(claim.session):
             return None
         node = self._peers.named_by(claim.hint)
-        return None if node == self._peers.name else node
+        return None if node is None or node == self._peers.name else (node, claim.session)
 
-    async def _by_hint(self, request: web.Request, node: str) -> web.StreamResponse | None:
+    async def _by_hint(self, request: web.Request, node: str, session: SessionId) -> web.StreamResponse | None:
         """The answer of the node that a hint says; None if it is not the one any more."""
         sent = Sent()
         try:
-            return await self._over(request, node, None, sent)
+            return await self._over(request, node, self._hop(request, only=session), sent)
         except Misdirected:
             return None
-        except OwnerUnreachable:
-            if sent.head:
-                raise unreachable(node, True) from None
-            return None
+        except OwnerUnreachable as error:
+            return self._once_more(request, node, error, sent)
 
     async def _forward(self, request: web.Request, node: str, grant: Lease | None) -> web.StreamResponse:
         """The other node's answer. What it was granted and never heard of goes back."""
         sent = Sent()
         try:
-            return await self._over(request, node, grant, sent)
+            return await self._over(request, node, self._hop(request, grant), sent)
         except OwnerUnreachable as error:
-            if request.transport is None or request.transport.is_closing():
-                raise ConnectionResetError("the other node's answer broke off") from error
-            raise unreachable(node, sent.head) from error
+            if not error.gone:
+                sent.lost = True
+            self._once_more(request, node, error, sent)
+            raise Misdirected from error
         except Unrepeatable:
             words = "what was sent went to a node that does not have the session any more: send it again"
             raise GatewayError(Code.NODE_UNREACHABLE, words, retry_after=RETRY) from None

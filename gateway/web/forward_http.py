@@ -23,11 +23,12 @@ HOP_BY_HOP = frozenset(
 
 
 class OwnerUnreachable(Exception):
-    """The other node did not answer. `sent` if it may have got the request."""
+    """The other node did not answer. `sent` if it may have got the request, `gone` if that node is known to be dead."""
 
-    def __init__(self, words: str, *, sent: bool = True) -> None:
+    def __init__(self, words: str, *, sent: bool = True, gone: bool = False) -> None:
         super().__init__(words)
         self.sent = sent
+        self.gone = gone
 
 
 class Misdirected(Exception):

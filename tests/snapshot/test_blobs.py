@@ -3,6 +3,7 @@
 import io
 import os
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_what_was_put_comes_back(blobs: Blobs) -> None:
     assert {name: blob.size for name, blob in found.items()} == {"a/empty": 0, "a/small": 1, "a/large": len(large)}
     assert all(abs(blob.modified - time.time()) < 120 for blob in found.values())
     groups = [name.partition("/")[0] for name in names(blobs)]
-    assert len([1 for one, other in zip(groups, groups[1:], strict=False) if one != other]) == len(set(groups)) - 1
+    assert len([1 for one, other in pairwise(groups) if one != other]) == len(set(groups)) - 1
 
 
 def test_what_is_put_again_takes_the_place(blobs: Blobs) -> None:

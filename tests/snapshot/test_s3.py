@@ -106,7 +106,7 @@ def test_what_refuses_is_told_in_words(s3: S3Server, what: str, monkeypatch: pyt
     bucket = "no-such-bucket" if what == "bucket" else BUCKET
     blobs = S3Blobs(snapshot_store(f"s3://{bucket}?endpoint={s3.endpoint}"))
     for do in (lambda: list(blobs.list("")), lambda: blobs.get("x", io.BytesIO())):
-        with pytest.raises(BlobsAway, match="was refused with (NoSuchBucket|SignatureDoesNotMatch)") as refused:
+        with pytest.raises(BlobsAway, match=r"was refused with (NoSuchBucket|SignatureDoesNotMatch)") as refused:
             do()
         assert "hush" not in str(refused.value)
     blobs.close()

@@ -18,7 +18,7 @@ from tests.snapshot.test_vault import SESSION
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 SAID = ["second", "late", "first"]  # what the one is told to be saved, in this order
-SHARE = 5  # of the orders one in so many is tried
+SHARE = 17  # of the orders one in so many is tried
 
 
 def document(word: str) -> ContextDocument:
@@ -123,7 +123,7 @@ def raced(place: Path, order: list[int]) -> None:
     found = asyncio.run(looked(nodes, "third"))
     nodes.close()
     assert [actor.failed for actor in actors] == [None, None], (order, [actor.failed for actor in actors])
-    # The follower kept one version, its last, which says again what it went on from: all that the other was told by then.
+    # The follower kept one version, its last, which says again what it went on from: what the other was told by then.
     begin = next(word for word in nodes.said if word.startswith("after ")).removeprefix("after ")
     assert found == [begin], (order, found, nodes.said)
     before = nodes.said[: nodes.said.index(f"after {begin}")]
