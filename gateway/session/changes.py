@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -153,6 +154,9 @@ class Changes(Roll):
         for session in tuple(self._live.values()):
             if await self._store.put_back(session.record):
                 log.warning("record_put_back", session=session.record.id)
+                continue
+            with suppress(Fenced):  # the heartbeat says who has it
+                await session.write()  # a Redis that crashed may have kept what was said a moment before
 
     async def died(self, node: str) -> None:
         """See Follower."""

@@ -5,8 +5,8 @@ RESP2 has them: bytes, int, None and lists of these. The URL's password is in no
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
@@ -111,7 +111,8 @@ class Connection:
                         pass  # until Redis has confirmed it
             except (RedisError, OSError, TimeoutError) as error:
                 raise self._refusal(error) from error
-            yield self._messages(subscription)
+            async with aclosing(self._messages(subscription)) as messages:
+                yield messages
 
     async def about(self) -> About:
         """Raises STORE_UNAVAILABLE also where this Redis is too old, or one part of a cluster."""
@@ -160,7 +161,7 @@ class Connection:
         except NoScriptError:
             return await self._one(("EVAL", script.source, len(keys), *keys, *args))
 
-    async def _messages(self, subscription: Any) -> AsyncIterator[bytes]:
+    async def _messages(self, subscription: Any) -> AsyncGenerator[bytes, None]:
         asked = False
         while True:
             try:

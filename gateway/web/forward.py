@@ -169,7 +169,7 @@ class Forwards(Collector):
 
     async def look(self, request: web.Request, node: str) -> tuple[int, bytes]:
         """What another node answers to the same GET for what it has itself. Raises NODE_UNREACHABLE."""
-        header = self.hops.signed(self._hop(request, None), node, Asked("GET", request.rel_url.raw_path_qs))
+        header = self.hops.signed(self._hop(request), node, Asked("GET", request.rel_url.raw_path_qs))
         try:
             async with self._under_way(node):
                 return await self._roads.look(request, node, header)
@@ -213,7 +213,9 @@ class Forwards(Collector):
         except Misdirected:
             return None
         except OwnerUnreachable as error:
-            return self._once_more(request, node, error, sent)
+            if sent.head:
+                _refuse_unless_repeatable(request, node, error)
+            return None
 
     async def _forward(self, request: web.Request, node: str, grant: Lease | None) -> web.StreamResponse:
         """The other node's answer. What it was granted and never heard of goes back."""
@@ -221,9 +223,7 @@ class Forwards(Collector):
         try:
             return await self._over(request, node, self._hop(request, grant), sent)
         except OwnerUnreachable as error:
-            if not error.gone:
-                sent.lost = True
-            self._once_more(request, node, error, sent)
+            _refuse_unless_repeatable(request, node, error)
             raise Misdirected from error
         except Unrepeatable:
             words = "what was sent went to a node that does not have the session any more: send it again"
@@ -232,10 +232,10 @@ class Forwards(Collector):
             if grant is not None and not sent.head:
                 await to_the_end(self._peers.release(grant))
 
-    async def _over(self, request: web.Request, node: str, grant: Lease | None, sent: Sent) -> web.StreamResponse:
+    async def _over(self, request: web.Request, node: str, hop: Hop, sent: Sent) -> web.StreamResponse:
         """Over the hop. Raises OwnerUnreachable, Misdirected, Unrepeatable."""
         self._follow(node)
-        header = self.hops.signed(self._hop(request, grant), node, Asked(request.method, request.rel_url.raw_path_qs))
+        header = self.hops.signed(hop, node, Asked(request.method, request.rel_url.raw_path_qs))
         socket = request.headers.get("Upgrade", "").lower() == "websocket"
         kind, began = "websocket" if socket else "http", time.monotonic()
         try:
@@ -314,10 +314,12 @@ class Forwards(Collector):
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise OwnerUnreachable("it is gone") from None
+            raise OwnerUnreachable("it is gone", gone=True) from None
 
-    def _hop(self, request: web.Request, grant: Lease | None) -> Hop:
-        return Hop(self.name, request.remote or "", request.scheme, request.host, request.get(NUMBER, ""), grant)
+    def _hop(self, request: web.Request, grant: Lease | None = None, *, only: SessionId | None = None) -> Hop:
+        number = request.get(NUMBER, "")
+        client, scheme, host = request.remote or "", request.scheme, request.host
+        return Hop(self.name, client, scheme, host, number, grant, only=only)
 
 
 @asynccontextmanager
@@ -344,6 +346,14 @@ async def forwarding(
                 forwards.close_all()
     finally:
         await roads.close()
+
+
+def _refuse_unless_repeatable(request: web.Request, node: str, error: OwnerUnreachable) -> None:
+    """Raise for a request that a node did not answer, unless that is dead and another may be asked the same."""
+    if request.transport is None or request.transport.is_closing():
+        raise ConnectionResetError("the answer broke off, or the client has gone") from error
+    if not error.gone or request.method not in ("GET", "HEAD"):
+        raise unreachable(node, error.sent) from error
 
 
 def unreachable(node: str, sent: bool) -> GatewayError:

@@ -33,7 +33,7 @@ def lease() -> Lease:
 
 def test_the_other_node_learns_what_the_first_one_knew() -> None:
     granting = Hop(A, "2001:db8::1", "http", "[::1]:3000", "n", lease(), "acme")
-    for hop in (HOP, granting):
+    for hop in (HOP, granting, Hop(A, "", "http", "", only=new_session_id())):
         assert Hops(KEY, B).read(Hops(KEY, A).signed(hop, B, GET), GET) == hop
 
 

@@ -117,6 +117,25 @@ async def test_a_cancelled_caller_takes_no_connection_along(redis: RedisServer, 
         assert await one.call("PING") == b"PONG"
 
 
+async def test_many_that_are_cancelled(redis: RedisServer) -> None:
+    async with open_redis(redis.url, connections=2) as two:
+        every = [asyncio.ensure_future(two.run(ADDED, (f"number{number}",), (number,))) for number in range(200)]
+        await every[9]
+        for number, call in enumerate(every):
+            if number % 3:
+                call.cancel()
+        await asyncio.wait(every)
+        assert all(call.cancelled() or call.result() == number for number, call in enumerate(every))
+        assert not any(every[number].cancelled() for number in range(0, 200, 3))
+        assert await asyncio.gather(*(two.call("ECHO", number) for number in range(5))) == [
+            b"0",
+            b"1",
+            b"2",
+            b"3",
+            b"4",
+        ]
+
+
 # --- messages ---
 
 
@@ -178,7 +197,10 @@ async def test_a_frozen_redis(own: RedisServer) -> None:
         await asyncio.gather(*some)
         assert time.monotonic() - began < WITHIN + SLACK
         own.thaw()
-        await asyncio.gather(*(call(connection) for call in CALLS.values() for _ in range(10)))
+        # No answer that came too late is taken for another's.
+        await asyncio.gather(*(connection.call("SET", f"key{number}", number) for number in range(30)))
+        found = await asyncio.gather(*(connection.call("GET", f"key{number}") for number in range(30)))
+        assert [int(value) for value in found] == [*range(30)]
         assert len((await connection.call("CLIENT", "LIST", "TYPE", "normal")).splitlines()) <= module.CONNECTIONS
 
 

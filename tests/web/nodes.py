@@ -226,7 +226,7 @@ async def node(
         app.router.add_route("*", "/session/{key}", made.show)
         app.router.add_post("/session/{key}/files", made.upload)
         app.router.add_get("/session/{key}/files", made.download)
-        app.router.add_get("/session/{key}/hang", made.hang)
+        app.router.add_get("/session/{key}/live", made.hang)
         app.router.add_get("/session/connect/{key}", made.talk)
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
         await runner.setup()

@@ -205,7 +205,7 @@ async def test_a_granted_place_is_used_or_goes_back(pair: tuple[Node, Node], htt
 async def test_a_client_that_goes_ends_what_the_other_node_does(pair: tuple[Node, Node], http: ClientSession) -> None:
     first, second = pair
     first.world.at["s"] = second.name
-    asking = asyncio.create_task(ask(http, first, "/session/s/hang"))
+    asking = asyncio.create_task(ask(http, first, "/session/s/live"))
     await second.begun.wait()
     asking.cancel()
     async with asyncio.timeout(20):
@@ -213,18 +213,46 @@ async def test_a_client_that_goes_ends_what_the_other_node_does(pair: tuple[Node
     await asyncio.wait([asking])
 
 
-async def test_a_node_that_dies_meanwhile_is_told(pair: tuple[Node, Node], http: ClientSession) -> None:
+async def test_what_a_dead_node_was_asked_is_not_done_twice(pair: tuple[Node, Node], http: ClientSession) -> None:
     first, second = pair
     first.world.at["s"] = second.name
-    asking = asyncio.create_task(ask(http, first, "/session/s/hang"))
+    asking = asyncio.create_task(ask(http, first, "/session/s/files?wait", "POST", data=b"x"))
     await second.begun.wait()
     first.forwards.died("http://127.0.0.1:1")
     first.forwards.died(second.name)
     status, said, headers = await asking
     assert (status, said["error"]["code"], headers["Retry-After"]) == (503, "node_unreachable", "2")
     assert "whether it was done" in said["error"]["message"]
-    await second.cancelled.wait()
+    assert first.asked == 1
     assert first.forwards._asked == {}
+
+
+async def test_what_a_dead_node_was_only_to_tell_another_tells(pair: tuple[Node, Node], http: ClientSession) -> None:
+    first, second = pair
+    session = new_session_id()
+    first.world.at[session] = second.name
+    secret = ACCESS.capabilities.capability(session, hint=tag(second.name))
+    for headers in (AUTH, {"Authorization": f"Bearer {secret}"}):  # by what Redis says, and by a hint
+        first.world.at[session] = second.name
+        second.begun.clear()
+        asking = asyncio.create_task(ask(http, first, f"/session/{session}/live", headers=headers))
+        await second.begun.wait()
+        first.world.at[session] = first.name
+        first.go_on.set()
+        first.forwards.died(second.name)
+        status, said, _ = await asking
+        assert (status, said) == (200, "done")
+    assert (first.asked, second.asked) == (3, 2)
+
+
+async def test_a_hint_leads_only_to_what_runs_there(pair: tuple[Node, Node], http: ClientSession) -> None:
+    """What is put away any node can wake: it is not for a hint to say which."""
+    first, second = pair
+    session = new_session_id()
+    secret = ACCESS.capabilities.capability(session, hint=tag(second.name))
+    status, said, _ = await ask(http, first, f"/session/{secret}", headers={"Authorization": ""})
+    assert (status, said["node"]) == (200, first.name)
+    assert (first.asked, second.asked) == (1, 0)
 
 
 def signed(to: Node, path: str = "/session/s", *, key: bytes = KEY, age: float = 0, method: str = "GET") -> str:
@@ -272,10 +300,10 @@ async def test_other_nodes_have_no_number_of_connections(http: ClientSession) ->
         first = await stack.enter_async_context(node(world))
         second = await stack.enter_async_context(node(world, bounds=few))
         world.at["s"] = second.name
-        asking = [asyncio.create_task(ask(http, first, "/session/s/hang"))]
+        asking = [asyncio.create_task(ask(http, first, "/session/s/live"))]
         for count in (1, 2, 3, 4):
             await until(lambda count=count: second.asked == count)  # type: ignore[misc]
-            asking.append(asyncio.create_task(ask(http, first, "/session/s/hang")))
+            asking.append(asyncio.create_task(ask(http, first, "/session/s/live")))
         await until(lambda: second.asked == 5)
         second.go_on.set()
         assert [status for status, _, _ in await asyncio.gather(*asking)] == [200] * 5
