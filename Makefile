@@ -29,7 +29,7 @@ fuzz: setup-test
 fuzz-api: setup-test
 	$(BIN)/python -m tests.fuzz.api $(ARGS)
 
-# ARGS: relay, sessions, idle, restore, fork, park, checkpoint, survival, egress, pages (each alone), --check (exit 1 when a goal is missed)
+# ARGS: relay, sessions, idle, restore, fork, park, checkpoint, survival, egress, pages, shared (each alone), --check (exit 1 when a goal is missed)
 bench: setup-bench
 	$(BIN)/python -m bench $(ARGS)
 

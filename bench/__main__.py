@@ -18,7 +18,7 @@ from bench.machine import describe
 from bench.report import goal_table, tables
 
 # Modules with `measure(progress, *, quick) -> list[Figure]`.
-PARTS = ("relay", "sessions", "idle", "restore", "fork", "park", "checkpoint", "survival", "egress", "pages")
+PARTS = ("relay", "sessions", "idle", "restore", "fork", "park", "checkpoint", "survival", "egress", "pages", "shared")
 OUTPUT = Path(__file__).parent / "results"
 
 

@@ -24,6 +24,7 @@ from gateway.store.connection import open_redis
 from gateway.store.redis import RedisStore
 
 AT_ONCE = 24
+JOIN_AT_ONCE = 4
 TENANTS = 1000  # nearly each session its own, which is the dearest
 
 
@@ -54,7 +55,7 @@ class Worker:
                 url, name, self.limit, self.journal, self.counts, self.forward, node_timeout=self.node_timeout
             )
 
-        await together([one(number) for number in range(self.nodes_wanted)], AT_ONCE)
+        await together([one(number) for number in range(self.nodes_wanted)], JOIN_AT_ONCE)
         return {"nodes": len(self.nodes)}
 
     async def fill(self, to: int) -> dict[str, Any]:

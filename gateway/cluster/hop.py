@@ -24,6 +24,7 @@ from gateway.cluster.fleet import Lease
 from gateway.records import SessionId, is_session_id
 
 HEADER = "X-Gateway-Hop"
+REFUSED = "refused"  # the same header in an answer: the hop was none, which is no affair of the client's
 OWNER = "X-Gateway-Owner"  # with 421: which node has the session instead; empty: that is for the first node to find out
 LIFE = 30.0  # seconds, either way: the nodes' clocks may differ by as much
 LONGEST = 8192  # characters of the header

@@ -22,12 +22,11 @@ class View:
         self._life = life
         self._listed: frozenset[str] = self.nodes
         self._dead: frozenset[str] = frozenset()
-        self._tags: dict[str, str | None] = {}
+        self._tags: dict[str, str | None] | None = None  # made when they are needed
         self._gone: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._seen: float | None = None  # when Redis answered last
         self._unbroken = 0.0
         self._failing = False
-        self._update()
 
     @property
     def connected(self) -> bool:
@@ -75,6 +74,10 @@ class View:
 
     def named_by(self, digits: str) -> str | None:
         """The node with that tag (`tenancy/capability.py`); None if there is none, or more than one."""
+        if self._tags is None:
+            self._tags = {}
+            for name in self.nodes:
+                self._tags[tag(name)] = None if tag(name) in self._tags else name
         return self._tags.get(digits)
 
     def gone(self, name: str) -> asyncio.Event:
@@ -87,10 +90,9 @@ class View:
 
     def _update(self) -> None:
         before, self.nodes = self.nodes, self._listed - self._dead
+        if self.nodes == before:
+            return
+        self._tags = None
         for name in before - self.nodes:
             if (event := self._gone.pop(name, None)) is not None:
                 event.set()
-        tags: dict[str, str | None] = {}
-        for name in self.nodes:
-            tags[tag(name)] = None if tag(name) in tags else name
-        self._tags = tags

@@ -16,6 +16,7 @@ _NAMES = (
     "adopt",
     "bury",
     "leave",
+    "nodes",
     "there",
     "charge",
     "pressure",
@@ -57,5 +58,5 @@ class Scripts:
 
     async def nodes(self) -> list[str]:
         """The names of all nodes, those among them that are silent."""
-        found: list[bytes] = await self._connection.call("ZRANGE", f"{PREFIX}nodes", 0, -1)
-        return [name.decode() for name in found]
+        found: bytes = await self.run("nodes")
+        return found.decode().split("|")

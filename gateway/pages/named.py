@@ -178,7 +178,12 @@ class NamedSessions:
 
     async def _created(self, named: Named) -> Session:
         spec, context = await self._spec(named)
-        return await self._registry.created(spec, context)
+        try:
+            return await self._registry.created(spec, context)
+        except GatewayError as error:
+            if error.code is Code.NAME_IN_USE:
+                await self._registry.faster(named.tenant, named.name)  # it is found there, then
+            raise
 
     async def _made_asleep(self, named: Named) -> SessionRecord:
         spec, context = await self._spec(named)

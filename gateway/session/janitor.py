@@ -7,11 +7,10 @@ import structlog
 
 from gateway.errors import GatewayError
 from gateway.records import Kind, SessionId
-from gateway.session.files import Files
 from gateway.session.registry import Registry
 from gateway.snapshot.folder import instant
 from gateway.snapshot.vault import Vault
-from gateway.store.base import Fenced, Store
+from gateway.store.base import BATCH, Fenced, Store
 
 PERIOD = 30.0  # seconds
 SNAPSHOTS_EVERY = 3600.0  # seconds: all of them are looked at
@@ -23,16 +22,24 @@ log = structlog.get_logger()
 async def sweep(store: Store, registry: Registry, retention: float, now: float) -> int:
     """One round at `now`; returns how many sessions and jobs were expired or erased. `retention` in seconds."""
     done = 0
-    for record in await store.due(now):
-        try:
-            await store.update(record.settled(now))
-        except Fenced:
-            continue  # somebody has just woken it
-        done += 1
-    for kind, kept in ((Kind.API, retention), (Kind.STANDARD, STANDARD_RETENTION)):
-        for record in await store.ended_before(now - kept, kind):
-            await registry.forget(record.id)
+    full = True
+    while full:
+        due = await store.due(now)
+        full = len(due) >= BATCH
+        for record in due:
+            try:
+                await store.update(record.settled(now))
+            except Fenced:
+                full = False  # somebody has just woken it: it is looked at again the next time
+                continue
             done += 1
+    for kind, kept in ((Kind.API, retention), (Kind.STANDARD, STANDARD_RETENTION)):
+        while ended := await store.ended_before(now - kept, kind):
+            for record in ended:
+                await registry.forget(record.id)
+            done += len(ended)
+            if len(ended) < BATCH:
+                break
     return done + await store.jobs.expire(now - JOB_RETENTION)
 
 
@@ -52,11 +59,11 @@ async def sweep_snapshots(store: Store, vault: Vault, retention: float, now: flo
     return done
 
 
-async def sweep_files(store: Store, files: Files) -> int:
-    """Erase files of sessions that the store does not know; returns how many sessions that were."""
-    done = 0
+async def sweep_files(store: Store, registry: Registry) -> int:
+    """Erase files of sessions that neither run here nor are known to the store; returns how many sessions that were."""
+    done, files = 0, registry.means.files
     for session in await files.sessions():
-        if await store.get(session) is None:
+        if registry.live(session) is None and await store.get(session) is None:
             await files.erase(session)
             done += 1
     return done
@@ -75,7 +82,7 @@ async def keep_sweeping(store: Store, registry: Registry, retention: float) -> N
                 vault = registry.means.vault
                 if leads and (done := await sweep_snapshots(store, vault, retention, time.time())):
                     log.info("snapshots_swept", count=done)
-                if done := await sweep_files(store, registry.means.files):
+                if done := await sweep_files(store, registry):
                     log.info("files_swept", count=done)
         except (GatewayError, OSError) as error:
             log.warning("sweep_failed", error=str(error))

@@ -21,9 +21,9 @@ from typing import Any
 import structlog
 
 from gateway.snapshot.blobs import BlobDamaged, BlobMissing, Blobs, BlobsAway
+from gateway.snapshot.claims import Copy, Held, Stored, orphans, plan, read_claim, stored, token, write_claim
 from gateway.snapshot.folder import GONE, MANIFEST, SessionFolder
 from gateway.snapshot.packs import Damaged
-from gateway.snapshot.shelf import Copy, Held, Shelf, orphans, plan, read_claim, shelf, token, write_claim
 
 log = structlog.get_logger()
 SHARED = "shared"
@@ -76,14 +76,14 @@ class Mirror:
         self._session = folder.session_id
         self.size = 0  # bytes in the shared storage, when it was last listed
         self.fetched: set[int] = set()  # versions that were brought
-        self._there: Shelf | None = None
+        self._there: Stored | None = None
 
     # --- what is there ---
 
-    def look(self) -> tuple[Shelf, tuple[Copy, ...]]:
+    def look(self) -> tuple[Stored, tuple[Copy, ...]]:
         """What the shared storage has, and what of it counts. Raises BlobsAway."""
         for _ in range(LOOKS):
-            there = self._there = shelf(self._blobs.list(f"{self._session}/"), self._session)
+            there = self._there = stored(self._blobs.list(f"{self._session}/"), self._session)
             self.size = there.size
             if not there.claimed:
                 return there, there.valid()
@@ -91,7 +91,7 @@ class Mirror:
                 return there, there.valid(self._taken(there))
         raise BlobsAway(f"what it has of session {self._session} changes all the time")
 
-    def _taken(self, there: Shelf) -> Iterable[str]:
+    def _taken(self, there: Stored) -> Iterable[str]:
         try:
             return read_claim(self._content(f"{there.owner}.claim"))
         except (BlobDamaged, ValueError):
@@ -111,11 +111,12 @@ class Mirror:
     def settled(self) -> bool:
         """Whether the shared storage has all that is here."""
         marks = self.marks()
-        return all(version in marks.versions for version in self._folder.versions())
+        versions = self._folder.versions()
+        return all(version in marks.versions or self._folder.is_old(version) for version in versions)
 
     # --- bringing over ---
 
-    def refresh(self, *, claimed: bool) -> tuple[Shelf, tuple[Copy, ...]]:
+    def refresh(self, *, claimed: bool) -> tuple[Stored, tuple[Copy, ...]]:
         """Make the list of versions here equal to what counts, which is returned. Raises BlobsAway, OSError."""
         for _ in range(LOOKS):
             there, valid = self.look()
@@ -124,7 +125,7 @@ class Mirror:
                 return there, valid
         raise BlobsAway(f"what it has of session {self._session} changes all the time")
 
-    def _settle(self, there: Shelf, valid: tuple[Copy, ...], claimed: bool) -> None:
+    def _settle(self, there: Stored, valid: tuple[Copy, ...], claimed: bool) -> None:
         folder, marks = self._folder, self.marks()
         dropped = [name for version, (name, _) in marks.versions.items() if not folder.has(version)] if claimed else []
         todo = plan(valid, there.owner, self._here(marks), dropped)
@@ -256,7 +257,7 @@ class Mirror:
             log.warning("snapshot_not_shared", session=self._session, error=str(error))
         self._put(f"{fence}.claim", write_claim(valid))
 
-    def _refreshed(self, fence: int) -> tuple[Shelf, tuple[Copy, ...]]:
+    def _refreshed(self, fence: int) -> tuple[Stored, tuple[Copy, ...]]:
         there, valid = self.refresh(claimed=False)
         if there.highest > fence:
             raise Overtaken(there.highest)
@@ -334,7 +335,7 @@ class Mirror:
 
     # --- removing there ---
 
-    def clear(self, there: Shelf, valid: tuple[Copy, ...], *, mine: bool, thorough: bool = True) -> None:
+    def clear(self, there: Stored, valid: tuple[Copy, ...], *, mine: bool, thorough: bool = True) -> None:
         """Remove there what was removed here, with what only that needed; what does not count only if it is `mine`.
 
         `thorough`: at once, with another listing; else with the next save. Raises BlobsAway, OSError.

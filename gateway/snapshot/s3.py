@@ -57,8 +57,8 @@ class S3Blobs:
         self.put(name, io.BytesIO(b"check"))
         if not any(blob.name == name for blob in self.list(name)):
             raise BlobsAway(f"{self._words}: it does not list what was just written")
-        back = io.BytesIO()
-        self.get(name, back)
+        self.get(name, io.BytesIO())
+        self.delete([name])
 
     def list(self, prefix: str) -> Iterator[Blob]:
         pages = self._client.get_paginator("list_objects_v2").paginate(

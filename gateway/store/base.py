@@ -7,6 +7,7 @@ from gateway.records import Identity, Kind, SessionId, SessionRecord, Status
 from gateway.store.jobs import JobStore
 from gateway.store.profiles import ProfileStore
 
+BATCH = 500  # records that `due` and `ended_before` give, at most
 IDEMPOTENCY_LIFE = 86400.0  # seconds that a key stands for the session it made
 
 
@@ -56,9 +57,9 @@ class Store(Protocol):
         """A new session; its id must be new."""
 
     async def put_back(self, record: SessionRecord) -> bool:
-        """A session that runs and that the store has lost; False, and nothing is changed, if it has one of that id.
+        """A session that runs here and that the store has lost. It is listed where its age puts it.
 
-        It is listed where its age puts it.
+        False, and nothing is changed, if there is one of that id, or another node has its lease.
         """
 
     async def get(self, session: SessionId) -> SessionRecord | None:

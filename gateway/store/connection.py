@@ -16,8 +16,16 @@ from urllib.parse import parse_qsl, urlsplit
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as Broken
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as Slow
 
 from browser_pool.tasks import to_the_end
 from gateway.errors import Code, GatewayError
@@ -177,8 +185,7 @@ class Connection:
                 yield message["data"]
 
     def _refusal(self, error: Exception) -> GatewayError:
-        # What Redis quotes of a command that it does not know might be somebody's secret.
-        words = str(error).split(", with args")[0] or type(error).__name__
+        words = _words(error)
         if self._secret:
             words = words.replace(self._secret, "***")
         return GatewayError(Code.STORE_UNAVAILABLE, f"Redis cannot be used: {words}", retry_after=RETRY_AFTER)
@@ -242,6 +249,20 @@ def check_url(url: str) -> None:
             raise _unusable(f"it has an option other than {', '.join(OPTIONS)}")
     if parts.fragment:
         raise _unusable("it has a fragment; a password's # is written as %23")
+
+
+def _words(error: Exception) -> str:
+    """For whoever asks the gateway: nothing about where Redis is. The exception's cause has more."""
+    if isinstance(error, AuthenticationError):
+        return "it refuses the user or password of its URL"
+    if isinstance(error, BusyLoadingError):
+        return "it is loading its data"
+    if isinstance(error, TimeoutError | Slow):
+        return "it does not answer"
+    if isinstance(error, Broken | OSError):
+        return "there is no connection to it"
+    # What it quotes of a command that it does not know might be somebody's secret.
+    return str(error).split(", with args")[0] or type(error).__name__
 
 
 def _unusable(words: str) -> GatewayError:

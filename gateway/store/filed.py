@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from gateway.store.base import BATCH
 from gateway.store.connection import PREFIX, Arg, Connection, script
 
 NUMBER = f"{PREFIX}number"
-BATCH = 500  # documents that one command brings
 STEP = 2000  # candidates that one command looks at
 PACKAGE = "gateway.store"
 ADD = script(PACKAGE, "filed", "add")
@@ -46,14 +46,16 @@ class Filed:
         self._redis = connection
         self._prefix = f"{PREFIX}{sort}:"
 
-    async def add(self, sheet: Sheet, least: int, among: Sequence[str] = ()) -> bool:
+    async def add(self, sheet: Sheet, least: int, among: Sequence[str] = (), node: str = "") -> bool:
         """A new one; False if there is one of that id. Its number is `least` or, where that is not, the next.
 
-        With `among`, sets, it is put where `least` belongs among theirs, also before others.
+        With `among`, sets, it is put where `least` belongs among theirs, also before others. With `node` only if no
+        other has the lease on it: else False too.
         """
         mark = secrets.token_hex(8)  # by which a call that is sent twice knows its own
-        args: list[Arg] = [sheet.id, sheet.incarnation, mark, sheet.line, sheet.text, least, *among]
-        return bool(await self._redis.run(ADD, (self._prefix + sheet.id, NUMBER), args) == 1)
+        args: list[Arg] = [sheet.id, sheet.incarnation, mark, sheet.line, sheet.text, least, node, *among]
+        keys = (self._prefix + sheet.id, NUMBER, f"{PREFIX}lease:{sheet.id}")
+        return bool(await self._redis.run(ADD, keys, args) == 1)
 
     async def put(self, sheet: Sheet, node: str = "") -> Put:
         """Replace one. With `node` only if no other has the lease on it."""
@@ -71,10 +73,13 @@ class Filed:
         return bool(await self._redis.run(DROP, (self._prefix + number,), (number,)) == 1)
 
     async def range(
-        self, where: str, first: str, last: str, *, limit: int = BATCH, highest: bool = False
+        self, where: str, first: str, last: str, *, limit: int | None = None, highest: bool = False
     ) -> list[bytes]:
-        """Some of a set, by score from `first` to `last` as ZRANGE BYSCORE has them, the `highest` ones first."""
-        return [_read(value) for value in await self._values(where, first, last, limit, highest)]
+        """Some of a set, by score from `first` to `last` as ZRANGE BYSCORE has them, the `highest` ones first.
+
+        At most `limit`, or else BATCH.
+        """
+        return [_read(value) for value in await self._values(where, first, last, limit or BATCH, highest)]
 
     async def every(self, where: str, *, highest: bool = False) -> AsyncIterator[bytes]:
         """All of a set whose scores are their numbers, a few at a time."""

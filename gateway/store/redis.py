@@ -47,7 +47,7 @@ class RedisStore:
     async def put_back(self, record: SessionRecord) -> bool:
         """See Store."""
         among = (places.listed(places.part(record.spec.tenant)), places.RUNNING)
-        return await self._filed.add(_sheet(record), places.numbered(record.created_at), among)
+        return await self._filed.add(_sheet(record), places.numbered(record.created_at), among, self._node)
 
     async def get(self, session: SessionId) -> SessionRecord | None:
         """See Store."""

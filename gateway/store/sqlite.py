@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from gateway.errors import Code, GatewayError
 from gateway.records import Identity, Kind, SessionId, SessionRecord, Status
-from gateway.store.base import IDEMPOTENCY_LIFE, Fenced, Page, Query
+from gateway.store.base import BATCH, IDEMPOTENCY_LIFE, Fenced, Page, Query
 from gateway.store.jobs import SCHEMA as JOBS
 from gateway.store.jobs import JobTable
 from gateway.store.profiles import SCHEMA as PROFILES
@@ -153,14 +153,14 @@ class SqliteStore:
     async def due(self, now: float) -> list[SessionRecord]:
         """See Store."""
         return await self._records(
-            "SELECT record FROM sessions WHERE status = ? AND expires_at <= ? ORDER BY expires_at LIMIT 500",
-            (Status.SUSPENDED, now),
+            "SELECT record FROM sessions WHERE status = ? AND expires_at <= ? ORDER BY expires_at LIMIT ?",
+            (Status.SUSPENDED, now, BATCH),
         )
 
     async def ended_before(self, instant: float, kind: Kind) -> list[SessionRecord]:
         """See Store."""
         return await self._records(
-            "SELECT record FROM sessions WHERE ended_at < ? AND kind = ? LIMIT 500", (instant, kind)
+            "SELECT record FROM sessions WHERE ended_at < ? AND kind = ? LIMIT ?", (instant, kind, BATCH)
         )
 
     async def delete(self, session: SessionId) -> None:

@@ -91,11 +91,11 @@ async def has_target(forwards: Forwards, node: str, what: str, target: str, tena
 
 
 def refused(node: str, status: int, told: bytes) -> GatewayError:
-    """What another node has refused with, as it was there; 421 and what is no refusal of ours: it cannot be had now."""
+    """What another node has refused with, as it was there; 421 and a refused hop: it cannot be had now."""
     try:
         error = json.loads(told)["error"]
         code = next(one for one in Code if one.word == error["code"])
-        if code is not Code.NOT_HERE:
+        if code not in (Code.NOT_HERE, Code.HOP_REFUSED):
             return GatewayError(code, str(error["message"]), details=error.get("details", {}))
     except (ValueError, KeyError, TypeError, StopIteration):  # an older or newer node's
         pass

@@ -245,6 +245,7 @@ class Forwards(Collector):
                 async with self._under_way(node):
                     response = await self._roads.forward(request, node, header, sent)
         except OwnerUnreachable as error:
+            sent.head = sent.head and error.sent
             self.counts["failed"] += 1
             log.warning("node_unreachable", node=node, why=str(error), sent=sent.head)
             raise

@@ -1,7 +1,7 @@
 """A plain request that another node answers: passed on and back in pieces, so that its size does not matter."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from gateway.cluster.hop import HEADER, OWNER
+from gateway.cluster.hop import HEADER, OWNER, REFUSED
 from gateway.web.keepalive import kept_alive
 
 CONNECT = 2.0  # seconds to connect to another node
@@ -52,6 +52,14 @@ def onward(headers: CIMultiDictProxy[str] | CIMultiDict[str]) -> CIMultiDict[str
     return CIMultiDict((k, v) for k, v in headers.items() if k.lower() not in HOP_BY_HOP and k.lower() not in named)
 
 
+def judge(status: int, headers: Mapping[str, str]) -> None:
+    """Whether it is the answer to the client's request. Raises Misdirected, and OwnerUnreachable for a refused hop."""
+    if status == 421 and OWNER in headers:
+        raise Misdirected
+    if status == 403 and headers.get(HEADER) == REFUSED:
+        raise OwnerUnreachable("it refused the hop: do cluster_key, node_address and clocks agree?", sent=False)
+
+
 class Roads:
     """Connections to other nodes, kept for the next request. `tls`: how certificates are judged; None: as usual."""
 
@@ -66,7 +74,7 @@ class Roads:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=tls or True, keepalive_timeout=IDLE, socket_factory=kept_alive),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT),
+            timeout=aiohttp.ClientTimeout(total=None, connect=2 * CONNECT, sock_connect=CONNECT),
             auto_decompress=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             trace_configs=[told],
@@ -125,10 +133,12 @@ class Roads:
                 allow_redirects=False,
                 trace_request_ctx=sent,
             ) as answer:
-                if answer.status == 421 and OWNER in answer.headers:
+                try:
+                    judge(answer.status, answer.headers)
+                except Misdirected:
                     if body.begun:
-                        raise Unrepeatable
-                    raise Misdirected
+                        raise Unrepeatable from None
+                    raise
                 return await _passed_on(request, answer)
         except (aiohttp.ClientError, TimeoutError) as error:
             if body.failure is not None:  # the client's side: too slow, or gone

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from gateway.cluster.hop import HEADER, OWNER
-from gateway.web.forward_http import Misdirected, OwnerUnreachable, onward
+from gateway.cluster.hop import HEADER
+from gateway.web.forward_http import OwnerUnreachable, judge, onward
 from gateway.web.splice import MOST_REFUSAL, Head, Owner
 
 
@@ -41,8 +41,7 @@ def upgrade_head(request: web.Request, header: str) -> bytes:
 async def refused(head: Head, owner: Owner) -> web.StreamResponse:
     """The node's answer where it is no websocket. Raises Misdirected, OwnerUnreachable."""
     try:
-        if head.status == 421 and OWNER in head.headers:
-            raise Misdirected
+        judge(head.status, head.headers)
         size = head.headers.get("Content-Length", "")
         if not size.isdecimal() or int(size) > MOST_REFUSAL:
             raise OwnerUnreachable("it answered an upgrade with a body of no known length")

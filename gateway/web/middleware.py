@@ -11,10 +11,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from gateway.cluster.fleet import Elsewhere
-from gateway.cluster.hop import OWNER
+from gateway.cluster.hop import HEADER, OWNER, REFUSED
 from gateway.errors import Code, GatewayError
 from gateway.tenancy.throttle import Throttle
-from gateway.web.arrival import HOP, check
+from gateway.web.arrival import BAD_HOP, HOP, check
 from gateway.web.connection import Connection
 from gateway.web.dialects import Dialect, dialect_of, refusal_body
 from gateway.web.door import NUMBER, PRINCIPAL, Door, hostname
@@ -71,6 +71,8 @@ def middleware(
                 response = refusal(fault, number, dialect_of(request.path))
             if not response.prepared and response.status != 101:
                 response.headers["X-Request-Id"] = number
+                if BAD_HOP in request:
+                    response.headers[HEADER] = REFUSED
                 if (origin := door.foreign(request)) is not None:
                     response.headers.update(cors(origin))
             tell = log.debug if request.get(UNSEEN) else log.info  # a flood shall not fill the log

@@ -73,7 +73,7 @@ class Sessions:
             if error.code is not Code.NAME_IN_USE or not body.attach:
                 raise
             # Another request was faster by a moment.
-            if (there := await self._registry.named(principal.tenant, spec.name or "")) is None:
+            if (there := await self._registry.faster(principal.tenant, spec.name or "")) is None:
                 raise
             return web.json_response(self._shape(request, there))
 

@@ -293,12 +293,12 @@ class Splice:
     async def _part(self, farewell: Farewell) -> None:
         """Say it, at the end of a frame, and wait for the client's own Close."""
         client, owner = self._client, self._owner
-        owner.finish(encode_close(farewell.close, farewell.words))
-        await asyncio.wait([owner.finished], timeout=BOUNDARY_TIMEOUT)
-        owner.cut()
         # Read on until its Close: a connection that is closed with unread input is reset, and the client would not see
         # why.
         client.ending()
+        owner.finish(encode_close(farewell.close, farewell.words))
+        await asyncio.wait([owner.finished], timeout=BOUNDARY_TIMEOUT)
+        owner.cut()
         if owner.finished.result():
             await asyncio.wait([client.over], timeout=CLOSE_TIMEOUT)
 

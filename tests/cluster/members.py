@@ -15,7 +15,7 @@ from gateway.records import Kind, SessionId, SessionRecord, SessionSpec, Status,
 from gateway.store.connection import Connection, open_redis
 
 CALM = 60.0  # seconds of node_timeout where nobody dies
-BRISK = 1.2  # where somebody does
+BRISK = 0.8  # where somebody does
 
 
 @dataclass

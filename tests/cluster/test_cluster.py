@@ -44,7 +44,7 @@ async def test_a_session_has_one_node_however_many_want_it(connection: Connectio
         busy = {(member.name, session): False for member in made.members for session in sessions}
 
         async def one_node(member: Member, session: SessionId) -> None:
-            for _ in range(15):
+            for _ in range(8):
                 if not busy[member.name, session]:  # a node asks once at a time
                     busy[member.name, session] = True
                     await want(member, session)
@@ -52,8 +52,8 @@ async def test_a_session_has_one_node_however_many_want_it(connection: Connectio
 
         await asyncio.gather(*(one_node(member, session) for member in made.members for session in sessions))
         assert (await made.members[0].cluster.pressure()).running == 0
-    assert told["placed"] > 20
-    assert told["elsewhere"] > 20
+    assert told["placed"] > 10
+    assert told["elsewhere"] > 10
 
 
 async def test_who_is_there(redis: RedisServer) -> None:

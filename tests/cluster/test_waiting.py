@@ -12,7 +12,7 @@ from gateway.cluster.placement import TenantLoad
 from gateway.errors import Code, GatewayError
 from gateway.records import Tenant, new_session_id
 from gateway.store.connection import Connection
-from tests.cluster.members import Fleet, Member, fleet, until, until_so
+from tests.cluster.members import BRISK, Fleet, Member, fleet, until, until_so
 from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.usefixtures("connection")
@@ -215,7 +215,7 @@ async def test_who_asks_twice_has_one_place(redis: RedisServer) -> None:
 
 
 async def test_a_node_that_dies_leaves_the_queue(redis: RedisServer, connection: Connection) -> None:
-    async with fleet(redis.url, 1, 0, 0, node_timeout=1.2) as made:
+    async with fleet(redis.url, 1, 0, 0, node_timeout=BRISK) as made:
         one, two, three = made.members
         lease = await made.take(one)
         tasks = await made.queued([partial(made.take, two), partial(made.take, three)])
@@ -280,7 +280,7 @@ async def test_tenants_pushing_at_random_lose_no_place_and_get_none_twice(redis:
 
 
 async def test_a_granted_place_elsewhere_that_is_not_claimed_runs_out(redis: RedisServer) -> None:
-    async with fleet(redis.url, 0, 1, node_timeout=1.2) as made:
+    async with fleet(redis.url, 0, 1, node_timeout=BRISK) as made:
         with pytest.raises(Elsewhere) as away:
             await made.members[0].cluster.place(new_session_id(), "t")
         assert isinstance(away.value.grant, Lease)

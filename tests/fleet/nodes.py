@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import aiohttp
 import psutil
 
 from tests.conftest import assert_nothing_left
@@ -102,6 +103,10 @@ class Node:
     def runs(self) -> Gateway:
         assert self.gateway is not None
         return self.gateway
+
+    def client(self) -> aiohttp.ClientSession:
+        """Without a credential."""
+        return aiohttp.ClientSession(self.runs.url)
 
     def freeze(self) -> None:
         """The process stands still, its browsers run on."""

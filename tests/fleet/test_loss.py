@@ -184,3 +184,20 @@ async def test_a_node_that_stood_still_for_too_long(tmp_path: Path, site: Site) 
                 assert await second.call("Browser.getVersion")
         assert (await owner.runs.record(session))["status"] in ("connected", "detached")
         assert await two.owner(session) is other
+
+
+async def test_a_gateway_that_is_killed_alone_finds_its_browsers_again(tmp_path: Path) -> None:
+    async with fleet(tmp_path, 2, node_timeout="30s") as two:
+        made = await two.nodes[0].runs.create(processKeepAlive=120_000)
+        owner = await two.owner(made["id"])
+        [other] = two.others(owner)
+        async with wire(at(other, made["connect"])) as client:
+            await client.evaluate("window.heap = 42", await client.page())
+            owner.runs.kill()
+            assert (await client.closed())[0] == GONE
+        await two.start(owner)
+        for node in (other, owner):
+            async with wire(at(node, made["connect"])) as client:
+                assert await client.evaluate("window.heap", await client.page()) == 42
+        assert await two.owner(made["id"]) is owner
+        assert (await told(other.runs, "GET", "/pressure"))["pressure"]["running"] == 1

@@ -129,7 +129,7 @@ async def test_files_go_with_the_record_and_those_of_nobody_go(place: Place) -> 
         await files.add(session, "one", one())
     await place.sweep()
     assert set(await files.sessions()) == {kept.id, unknown}
-    assert await sweep_files(place.store, files) == 1
+    assert await sweep_files(place.store, place.registry) == 1
     assert await files.sessions() == [kept.id]
 
 

@@ -4,12 +4,13 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import Code, GatewayError
-from gateway.snapshot.blobs import Blobs, DirectoryBlobs
+from gateway.snapshot.blobs import DirectoryBlobs
 from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.folder import MANIFEST, SessionFolder
 from gateway.snapshot.s3 import S3Blobs
@@ -23,9 +24,17 @@ from tests.snapshot.test_vault import profile as profile  # a fixture
 Node = Callable[..., SharedVault]
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here loses its power, and waiting for a disk is what takes long."""
+    monkeypatch.setattr(os, "fsync", lambda number: None)
+
+
 @pytest.fixture
-def store(blobs: Blobs) -> Stepping:
-    return Stepping(blobs)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Stepping:
+    """A directory; an S3, too, for tests that are marked so."""
+    both = "blobs" in request.fixturenames
+    return Stepping(request.getfixturevalue("blobs") if both else DirectoryBlobs(tmp_path / "blobs"))
 
 
 @pytest.fixture
@@ -40,11 +49,6 @@ async def node(tmp_path: Path, store: Stepping) -> AsyncIterator[Node]:
     yield make
     for vault in made:
         await asyncio.to_thread(vault.close)
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Stepping:
-    return Stepping(DirectoryBlobs(tmp_path / "blobs"))
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -62,6 +66,7 @@ def files(store: Stepping, what: str) -> list[str]:
     return [blob.name for blob in store.inner.list(f"{SESSION}/") if what in blob.name]
 
 
+@pytest.mark.usefixtures("blobs")
 async def test_what_one_node_saved_another_goes_on_from(node: Node, store: Stepping, profile: Path) -> None:
     one, two = node("one"), node("two")
     await one.claim(SESSION, 1)
@@ -94,6 +99,7 @@ async def test_what_one_node_saved_another_goes_on_from(node: Node, store: Stepp
     assert await two.list(SESSION) == ()
 
 
+@pytest.mark.usefixtures("blobs")
 async def test_retention_is_one_for_all(node: Node, store: Stepping) -> None:
     for fence, name in enumerate(("one", "two", "one", "three"), 1):
         vault = node(name)
@@ -119,6 +125,7 @@ async def test_a_node_that_lost_its_disk_goes_on(node: Node, tmp_path: Path, pro
     info = await save(one, "b", fence=1)
     assert info.version == 2
     assert [info.version for info in await node("two").list(SESSION)] == [1, 2]
+    await asyncio.to_thread(one.close)
     (tmp_path / "one").rename(tmp_path / "lost again")
     again = node("one")
     assert again.sweep() == 0
@@ -140,6 +147,7 @@ async def test_profiles_are_whole_whoever_saves_them_last(node: Node) -> None:
         assert [await each.load_document(SESSION) for each in (one, two, three)] == [document(f"{number}")] * 3
 
 
+@pytest.mark.usefixtures("blobs")
 async def test_with_the_storage_away_the_node_keeps_it_and_brings_it_later(node: Node, store: Stepping) -> None:
     one, two = node("one"), node("two")
     await one.claim(SESSION, 1)
@@ -160,6 +168,34 @@ async def test_with_the_storage_away_the_node_keeps_it_and_brings_it_later(node:
     await save(one, "d", fence=1)
     assert [info.version for info in await two.list(SESSION)] == [1, 2, 4]
     assert await two.load_document(SESSION) == document("d")
+
+
+async def test_what_could_not_be_shared_is_shared_when_asked_again(node: Node, store: Stepping) -> None:
+    one = node("one")
+    assert await one.share() == 0
+    for session in (SESSION, OTHER):
+        await one.claim(session, 1)
+    store.away = True
+    for session in (SESSION, OTHER):
+        work = one.save(session, document(session), profile=None, kind="k", reason="r", fence=1, checkpoint=True)
+        await refused(work, Code.SAVE_FAILED)
+    assert await one.share() == 2
+    store.away = False
+    assert await one.share() == 0
+    for session in (SESSION, OTHER):
+        assert await node("two").load_document(session) == document(session)
+
+
+async def test_what_is_not_ours_in_a_directory_is_left_alone(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "blobs" / "lost+found").mkdir(parents=True)
+    (tmp_path / "blobs" / "lost+found" / "1.1.0123456789abcdef.manifest").touch()
+    (tmp_path / "blobs" / "readme").touch()
+    one = node("one")
+    await save(one, "a")
+    assert await one.expire(time.time() + 7200, 3600) == 0
+    assert await one.sessions() == (SESSION,)
+    await one.erase(SESSION)
+    assert sorted(os.listdir(tmp_path / "blobs")) == [".rounds", "lost+found", "readme"]
 
 
 async def test_what_a_killed_process_could_not_share_is_shared_by_the_next(node: Node, store: Stepping) -> None:
@@ -191,6 +227,7 @@ async def test_what_was_saved_before_there_was_a_storage_is_shared(node: Node, t
     assert await one.load_document(SESSION) == document("3")
 
 
+@pytest.mark.usefixtures("blobs")
 @pytest.mark.parametrize("what", ["manifest", "pack"])
 async def test_damage_is_told_by_name_and_the_version_before_is_used(
     node: Node, store: Stepping, what: str, tmp_path: Path
@@ -232,22 +269,15 @@ async def test_keys_are_not_the_storages(node: Node, store: Stepping) -> None:
     one, keyless = node("one"), node("two", Sealer())
     await save(one, "hush")
     for name in files(store, ""):
-        into = (store.inner, name)
-        assert b"hush" not in _content(*into)
+        into = BytesIO()
+        store.inner.get(name, into)
+        assert b"hush" not in into.getvalue()
     (skipped,) = (await refused(keyless.load_document(SESSION), Code.SNAPSHOT_UNREADABLE)).message.splitlines()
     assert "key" in skipped
     rotated = node("three", Sealer((b"n" * 32, KEY)))
     assert await rotated.load_document(SESSION) == document("hush")
     await save(rotated, "new")
     assert await node("four", Sealer((b"n" * 32,))).load_document(SESSION) == document("new")
-
-
-def _content(blobs: Blobs, name: str) -> bytes:
-    from io import BytesIO
-
-    into = BytesIO()
-    blobs.get(name, into)
-    return into.getvalue()
 
 
 async def test_versions_are_dropped_and_expire_for_all(node: Node, store: Stepping) -> None:
@@ -269,14 +299,14 @@ async def test_versions_are_dropped_and_expire_for_all(node: Node, store: Steppi
     assert {name.partition("/")[2].partition(".")[0] for name in files(store, "pack-")} == set(needed)
 
 
-async def test_the_disk_of_a_node_is_a_cache(node: Node, local: Stepping, tmp_path: Path, profile: Path) -> None:
+async def test_the_disk_of_a_node_is_a_cache(node: Node, tmp_path: Path, profile: Path) -> None:
     (profile / "Default" / "large").write_bytes(os.urandom(100_000))
     one = node("one", cache=150_000)
     for session in (SESSION, OTHER):
         await one.save(session, document(session), profile=profile, kind="k", reason="r")
     local_only = Vault(tmp_path / "one", Sealer((KEY,)))
     await local_only.save("unshared", document("u"), profile=profile, kind="k", reason="r")
-    assert one._trim() == 2
+    assert one._cache.trim(one._folders()) == 2
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["unshared"]
     assert await one.load_document(SESSION) == document(SESSION)
     assert await one.unpack_profile(OTHER, 1, tmp_path / "out")

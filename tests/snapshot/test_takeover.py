@@ -18,7 +18,7 @@ from tests.snapshot.test_vault import SESSION
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 SAID = ["second", "late", "first"]  # what the one is told to be saved, in this order
-SHARE = 17  # of the orders one in so many is tried
+SHARE = 37  # of the orders one in so many is tried
 
 
 def document(word: str) -> ContextDocument:

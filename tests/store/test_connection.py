@@ -182,6 +182,7 @@ async def test_a_redis_that_is_gone_and_back(own: RedisServer, call: Call) -> No
         await own.end()
         error = await unavailable(call(connection))
         assert error.retry_after == module.RETRY_AFTER
+        assert error.message == "Redis cannot be used: there is no connection to it"
         await own.start()
         # Every connection that there was is dead: nobody notices.
         await asyncio.gather(*(call(connection) for _ in range(20)))
@@ -194,7 +195,7 @@ async def test_a_frozen_redis(own: RedisServer) -> None:
         own.freeze()
         began = time.monotonic()
         some = (unavailable(call(connection)) for call in CALLS.values() for _ in range(10))
-        await asyncio.gather(*some)
+        assert "Redis cannot be used: it does not answer" in {error.message for error in await asyncio.gather(*some)}
         assert time.monotonic() - began < WITHIN + SLACK
         own.thaw()
         # No answer that came too late is taken for another's.
@@ -282,13 +283,15 @@ async def test_users_databases_sockets_and_tls(tmp_path: Path) -> None:
         ):
             async with open_redis(url) as connection:
                 assert await connection.call("GET", "where") == b"three"
-        for url in (
-            f"redis://me:wrong-secret@127.0.0.1:{server.port}/3",
-            f"redis://127.0.0.1:{server.port}/3",
-            f"rediss://me:wrong-secret@localhost:{secure}/3",  # nobody vouches for its certificate
+        for url, words in (
+            (f"redis://me:wrong-secret@127.0.0.1:{server.port}/3", "it refuses the user or password"),
+            (f"redis://127.0.0.1:{server.port}/3", "it refuses the user or password"),
+            (f"rediss://me:wrong-secret@localhost:{secure}/3", "no connection"),  # nobody vouches for its certificate
         ):
             async with open_redis(url) as connection:
-                assert "wrong-secret" not in (await unavailable(connection.call("GET", "where"))).message
+                error = await unavailable(connection.call("GET", "where"))
+                assert words in error.message
+                assert "wrong-secret" not in error.message
     finally:
         await server.end()
 

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.errors import Code, GatewayError
 from gateway.records import Identity, Kind, SessionId, Status, new_session_id
+from gateway.store import filed, sqlite
 from gateway.store.base import Query, Store
 from tests.store.stores import NODE, OTHER, filled, listed, record
 
@@ -177,22 +178,24 @@ async def test_those_saved_under_a_name(store: Store) -> None:
     assert await store.saved_as("t", "none") == []
 
 
-async def test_those_to_sweep_come_in_bounded_numbers_until_none_is_left(store: Store) -> None:
-    many = [record(Status.STOPPED, ended_at=float(number)) for number in range(300)]
-    many += [record(Status.STOPPED, kind=Kind.STANDARD, ended_at=1.0) for _ in range(250)]
-    many += [record(Status.SUSPENDED, expires_at=1000.0 - number) for number in range(505)]
+async def test_those_to_sweep_come_in_bounded_numbers(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (sqlite, filed):
+        monkeypatch.setattr(module, "BATCH", 50)
+    many = [record(Status.STOPPED, ended_at=float(number)) for number in range(30)]
+    many += [record(Status.STOPPED, kind=Kind.STANDARD, ended_at=1.0) for _ in range(25)]
+    many += [record(Status.SUSPENDED, expires_at=1000.0 - number) for number in range(55)]
     await asyncio.gather(*(store.insert(one) for one in many))
-    assert len(await store.ended_before(250.0, Kind.API)) == 250
-    assert len(await store.ended_before(250.0, Kind.STANDARD)) == 250
+    assert len(await store.ended_before(25.0, Kind.API)) == 25
+    assert len(await store.ended_before(25.0, Kind.STANDARD)) == 25
     due = await store.due(1000.0)
-    assert len(due) == 500
+    assert len(due) == 50
     assert due[0] == many[-1]
     await asyncio.gather(*(store.update(one.settled(1000.0)) for one in due))
     assert len(await store.due(1000.0)) == 5
-    for one in await store.ended_before(100.0, Kind.API):
+    for one in await store.ended_before(10.0, Kind.API):
         await store.delete(one.id)
-    assert len(await store.ended_before(250.0, Kind.API)) == 150
-    assert len(await store.ended_before(2000.0, Kind.API)) == 500
+    assert len(await store.ended_before(25.0, Kind.API)) == 15
+    assert len(await store.ended_before(2000.0, Kind.API)) == 50
 
 
 async def test_those_whose_time_is_up(store: Store) -> None:

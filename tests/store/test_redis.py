@@ -78,6 +78,15 @@ async def test_who_has_lost_the_lease_is_fenced(connection: Connection, store: R
     assert await store.running(OTHER) == [theirs]
 
 
+async def test_who_has_lost_the_lease_puts_nothing_back(connection: Connection, store: RedisStore) -> None:
+    one = full(Status.CONNECTED)
+    await connection.call("SET", f"cdpg:lease:{one.id}", f"{OTHER}|4|nonce|t")
+    assert not await store.put_back(one)
+    assert await store.get(one.id) is None
+    await connection.call("SET", f"cdpg:lease:{one.id}", f"{NODE}|4|nonce|t")
+    assert await store.put_back(one)
+
+
 async def test_many_writers_over_two_connections(store: RedisStore, other: RedisStore) -> None:
     one = full(Status.STARTING)
     await store.insert(one)

@@ -98,13 +98,14 @@ async def others(fleet: Pair) -> None:
     ("status", "told", "code"),
     [
         (404, b'{"error": {"code": "session_not_found", "message": "m"}}', Code.SESSION_NOT_FOUND),
+        (403, b'{"error": {"code": "hop_refused", "message": "m"}}', Code.NODE_UNREACHABLE),
         (421, b'{"error": {"code": "not_here", "message": "m"}}', Code.NODE_UNREACHABLE),
         (400, b'{"error": {"code": "of-the-future", "message": "m"}}', Code.NODE_UNREACHABLE),
         (502, b"<html>", Code.NODE_UNREACHABLE),
         (502, b"[]", Code.NODE_UNREACHABLE),
         (502, b'{"error": "x"}', Code.NODE_UNREACHABLE),
     ],
-    ids=["a refusal", "421", "an unknown code", "no JSON", "a list", "a word"],
+    ids=["a refusal", "a refused hop", "421", "an unknown code", "no JSON", "a list", "a word"],
 )
 def test_what_another_node_refuses(status: int, told: bytes, code: Code) -> None:
     error = refused("http://127.0.0.1:1", status, told)

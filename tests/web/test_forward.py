@@ -286,6 +286,23 @@ async def test_only_nodes_may_say_who_asks(pair: tuple[Node, Node], http: Client
     assert first.asked == 1
 
 
+async def test_nodes_that_do_not_know_each_other(http: ClientSession) -> None:
+    """Another key, or another name than the others know it by: the client is told that it is not its fault."""
+    world = World()
+    async with node(world) as first, node(world, key=b"another") as second, node(world, alias="http://other") as third:
+        for there in (second, third):
+            session = new_session_id()
+            world.at[session] = there.name
+            lease = world.grants[session] = Lease(session, there.name, "n")
+            with structlog.testing.capture_logs() as logs:
+                status, said, headers = await ask(http, first, f"/session/{session}", "POST", data=b"x")
+            assert (status, said["error"]["code"], headers["Retry-After"]) == (503, "node_unreachable", "2")
+            assert HEADER not in headers
+            assert "cluster_key" in next(line["why"] for line in logs if line["event"] == "node_unreachable")
+            assert world.released.pop() == lease
+            assert there.asked == 0
+
+
 async def test_a_hop_is_no_credential(pair: tuple[Node, Node], http: ClientSession) -> None:
     first, _ = pair
     for given in ("", "Bearer wrong"):

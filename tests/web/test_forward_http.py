@@ -39,11 +39,11 @@ async def pieces(count: int) -> AsyncIterator[bytes]:
 async def test_an_upload_of_any_size(pair: tuple[Node, Node], http: ClientSession, chunked: bool) -> None:
     """It is larger than what a handler may read whole (client_max_size)."""
     first, second = pair
-    count = 32 * MIB // len(PIECE)
+    count = 16 * MIB // len(PIECE)
     headers = {} if chunked else {"Content-Length": str(count * len(PIECE))}
     async with http.post(f"{first.name}/session/s/files", data=pieces(count), headers=headers) as answer:
         said = await answer.json()
-    assert (said["node"], said["size"]) == (second.name, 32 * MIB)
+    assert (said["node"], said["size"]) == (second.name, 16 * MIB)
     assert said["sha"] == hashlib.sha256(PIECE * count).hexdigest()
     assert first.asked == 1
 
@@ -54,7 +54,7 @@ async def test_an_upload_waits_for_who_reads_it(pair: tuple[Node, Node], http: C
 
     async def counted() -> AsyncIterator[bytes]:
         nonlocal sent
-        async for piece in pieces(64 * MIB // len(PIECE)):
+        async for piece in pieces(48 * MIB // len(PIECE)):
             sent += len(piece)
             yield piece
 
@@ -67,14 +67,14 @@ async def test_an_upload_waits_for_who_reads_it(pair: tuple[Node, Node], http: C
     assert sent < 32 * MIB
     second.go_on.set()
     answer = await asking
-    assert (await answer.json())["size"] == 64 * MIB
+    assert (await answer.json())["size"] == 48 * MIB
     answer.release()
 
 
 @pytest.mark.parametrize("how", ["", "&length"], ids=["chunked", "by length"])
 async def test_an_answer_of_any_size(pair: tuple[Node, Node], http: ClientSession, how: str) -> None:
     first, second = pair
-    count = 32 * MIB // len(PIECE)
+    count = 16 * MIB // len(PIECE)
     async with http.get(f"{first.name}/session/s/files?pieces={count}{how}") as answer:
         assert ("Content-Length" in answer.headers) == bool(how)
         assert answer.headers["X-Node"] == second.name
@@ -82,20 +82,20 @@ async def test_an_answer_of_any_size(pair: tuple[Node, Node], http: ClientSessio
         async for piece in answer.content.iter_any():
             seen.update(piece)
             size += len(piece)
-    assert size == 32 * MIB
+    assert size == 16 * MIB
     assert seen.hexdigest() == hashlib.sha256(PIECE * count).hexdigest()
 
 
 async def test_an_answer_waits_for_who_reads_it(pair: tuple[Node, Node], http: ClientSession) -> None:
     first, second = pair
-    count = 64 * MIB // len(PIECE)
+    count = 48 * MIB // len(PIECE)
     async with http.get(f"{first.name}/session/s/files?pieces={count}") as answer:
         before = -1
         while second.got != before:
             before = second.got
             await asyncio.sleep(0.2)
         assert second.got < 32 * MIB
-        assert len(await answer.read()) == 64 * MIB
+        assert len(await answer.read()) == 48 * MIB
 
 
 async def test_an_answer_begins_before_it_ends(pair: tuple[Node, Node], http: ClientSession) -> None:

@@ -25,6 +25,7 @@ from gateway.web.splice import Head, parsed
 from tests.inside import until
 from tests.web.certificates import make
 from tests.web.nodes import ACCESS, Node, World, node, nodes
+from tests.web.raw import raw
 
 MIB = 1 << 20
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -164,9 +165,9 @@ async def test_clients_are_counted_where_they_come_in() -> None:
     async with node(world, bounds=few) as second, node(world, bounds=few) as first:
         world.at["s"] = second.name
         clients = [await driver(first) for _ in range(3)]
-        with pytest.raises(InvalidStatus) as refused:
-            await driver(first)
-        assert (refused.value.response.status_code, first.forwards.open) == (429, 3)
+        async with raw(first.name) as late:  # which is told before it asks
+            assert (await late.answer()).status == 429
+        assert first.forwards.open == 3
         async with driver(second) as own:  # its own clients have a number of their own
             await own.send("x")
             assert await own.recv() == "x"
@@ -384,7 +385,9 @@ async def test_a_close_of_ours_waits_for_the_message_under_way() -> None:
         first.world.at["s"] = name
         async with driver(first) as client:
             assert await client.recv() == "whole"
+            (spliced,) = first.forwards._splices
             first.forwards.close_all()
+            await until(lambda: bool(spliced._owner._last))
             go_on.set()
             assert await client.recv() == "x" * 70_000
             with pytest.raises(ConnectionClosed) as closed:
@@ -446,6 +449,17 @@ async def test_a_node_that_is_not_there() -> None:
             await driver(first, lease.session)
         assert refused.value.response.status_code == 503
         assert first.world.released == [lease]
+
+
+async def test_a_node_with_another_key() -> None:
+    world = World()
+    async with node(world) as first, node(world, key=b"another") as second:
+        lease = Lease(new_session_id(), second.name, "n")
+        world.grants[lease.session] = lease
+        with pytest.raises(InvalidStatus) as refused:
+            await driver(first, lease.session)
+        assert refused.value.response.status_code == 503
+        assert world.released == [lease]
 
 
 async def test_a_client_that_does_not_wait() -> None:

@@ -12,6 +12,12 @@ local function written(number, incarnation, mark, places, text)
     return number .. ' ' .. incarnation .. ' ' .. mark .. ' ' .. places .. '\n' .. text
 end
 
+-- Whether a node other than this one has the lease at that key; for '' none is another.
+local function foreign(key, node)
+    local lease = node ~= '' and redis.call('GET', key)
+    return lease and string.sub(lease, 1, #node + 1) ~= node .. '|'
+end
+
 -- Make `id` a member of those of the sets `after` that it is not in as it should be, and of no other of `before`.
 local function refile(id, number, before, after)
     if before == after then

@@ -1,7 +1,8 @@
 -- Documents that are members of all of some sets, and of any of some others, the highest number first.
 -- ARGV: what their keys begin with; the tenant, as places have it; the id behind which to begin, or ''; else the number
--- below which, or ''; how many at most; how many candidates to look at, at most; and {all = [set], any = [set]} in JSON.
--- Returns where to go on, '' at the end, and documents. `{}` if there is none of that id, or it is another tenant's.
+-- below which, or ''; how many at most; how many candidates to look at, at most; and the sets in JSON:
+-- {"all": [...], "any": [...]}.
+-- Returns where to go on, '' at the end, and documents. Nothing if there is none of that id, or it is another tenant's.
 local prefix, tenant, cursor, below, limit, step, sets = unpack(ARGV)
 limit, step = tonumber(limit), tonumber(step)
 sets = cjson.decode(sets)
@@ -38,7 +39,9 @@ end
 local function next_ones(count)
     local found = {}
     for _, set in ipairs(walked) do
-        local flat = redis.call('ZRANGE', PREFIX .. set, from, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, count, 'WITHSCORES')
+        local flat = redis.call(
+            'ZRANGE', PREFIX .. set, from, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, count, 'WITHSCORES'
+        )
         for i = 1, #flat, 2 do
             found[#found + 1] = { flat[i], flat[i + 1], tonumber(flat[i + 1]) }
         end

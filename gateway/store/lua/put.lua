@@ -9,11 +9,8 @@ local number, last, _, before = head(there)
 if tonumber(last) > tonumber(incarnation) then
     return 0
 end
-if node ~= '' then
-    local lease = redis.call('GET', KEYS[2])
-    if lease and string.sub(lease, 1, #node + 1) ~= node .. '|' then
-        return -1
-    end
+if foreign(KEYS[2], node) then
+    return -1
 end
 redis.call('SET', KEYS[1], written(number, incarnation, '-', places, text))
 refile(id, number, before, places)

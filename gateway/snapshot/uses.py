@@ -15,7 +15,7 @@ class _Mutex:
         self.lock = threading.RLock()
 
 
-class Desk:
+class Uses:
     """`used`: when each session was in use last, in seconds since 1970."""
 
     def __init__(self) -> None:

@@ -53,7 +53,7 @@ def token(manifest: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class Stored:
     """One session's blobs. `packs`: of each pack the names of its copies; `size` in bytes, of all."""
 
     copies: tuple[Copy, ...] = ()
@@ -95,7 +95,7 @@ class Shelf:
         return (*names, *(f"{fence}.stop" for fence in sorted(self.stops) if fence <= self.owner))
 
 
-def shelf(blobs: Iterable[Blob], session: str) -> Shelf:
+def stored(blobs: Iterable[Blob], session: str) -> Stored:
     """What a listing of SESSION/ says; other names are not ours and are left alone."""
     copies, size = [], 0
     marks: dict[str, set[int]] = {"stop": set(), "claim": set()}
@@ -109,7 +109,7 @@ def shelf(blobs: Iterable[Blob], session: str) -> Shelf:
             marks[match[2]].add(int(match[1]))
         elif match := _PACK.fullmatch(name):
             packs[match[1]] = (*packs.get(match[1], ()), name)
-    return Shelf(tuple(sorted(copies)), frozenset(marks["stop"]), frozenset(marks["claim"]), packs, size)
+    return Stored(tuple(sorted(copies)), frozenset(marks["stop"]), frozenset(marks["claim"]), packs, size)
 
 
 def write_claim(taken: Iterable[Copy]) -> bytes:
@@ -162,7 +162,7 @@ def plan(valid: tuple[Copy, ...], owner: int, here: Mapping[int, Held], gone: It
     return Plan(tuple(copy for copy in valid if copy.name not in without), tuple(drop), tuple(known))
 
 
-def orphans(there: Shelf, names: Mapping[str, frozenset[str]], among: frozenset[str] | None) -> tuple[str, ...]:
+def orphans(there: Stored, names: Mapping[str, frozenset[str]], among: frozenset[str] | None) -> tuple[str, ...]:
     """Copies of packs that no manifest there names; `names`: of manifests which packs they name.
 
     None where the listing has a manifest of which that is not known. `among`: of these packs only.
