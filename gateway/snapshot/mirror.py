@@ -108,6 +108,11 @@ class Mirror:
         """Whether this node has that version as the shared storage has, or had it."""
         return version in self.marks().versions and self._folder.has(version)
 
+    def whole(self, version: int, there: Stored) -> bool:
+        """Whether all that a version needs is there."""
+        packs = self._packs(version)
+        return bool(packs) and all(pack in there.packs for pack in packs)
+
     def settled(self) -> bool:
         """Whether the shared storage has all that is here."""
         marks = self.marks()

@@ -341,8 +341,11 @@ class SharedVault(Vault):
 
     def _expired(self, folder: SessionFolder, since: str) -> int:
         with self._alone_in(folder) as mirror:
-            mirror.refresh(claimed=folder.session_id in self._claims)
-            old = [info.version for info in folder.infos()[:-1] if info.created_at < since]
+            there, _ = mirror.refresh(claimed=folder.session_id in self._claims)
+            infos = folder.infos()
+            old = [info.version for info in infos[:-1] if info.created_at < since]
+            if old and not mirror.whole(infos[-1].version, there):
+                return 0  # who was taken over while it saved may have left it so: those before are needed
             for version in old:
                 folder.drop(version)
             if old:

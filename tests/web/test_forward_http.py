@@ -11,8 +11,8 @@ from multidict import CIMultiDict
 from gateway.web.forward_http import onward
 from tests.inside import until
 from tests.web.nodes import AUTH, PIECE, Node, nodes
+from tests.web.owners import answering
 from tests.web.raw import raw
-from tests.web.test_splice import answering
 
 MIB = 1 << 20
 

@@ -1,94 +1,26 @@
 """Websockets through a node that does not have the browser: what passes, how they end, and that nothing is kept."""
 
 import asyncio
-import base64
-import hashlib
 import signal
 import socket
-import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 
-from gateway.cluster.fleet import Lease
-from gateway.records import new_session_id
 from gateway.relay.browser_leg import HIGH_WATER
-from gateway.relay.encoding import BINARY, CONTINUATION, FIN, TEXT, encode, encode_close
-from gateway.tenancy.capability import tag
+from gateway.relay.encoding import BINARY, CONTINUATION, TEXT, encode, encode_close
 from gateway.web.connections import Bounds
 from gateway.web.splice import Head, parsed
 from tests.inside import until
 from tests.web.certificates import make
-from tests.web.nodes import ACCESS, Node, World, node, nodes
+from tests.web.nodes import Node, World, node, nodes
+from tests.web.owners import context_of, driver, owner, trusting
 from tests.web.raw import raw
 
 MIB = 1 << 20
-GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def driver(at: Node, session: str = "s", token: str = "the-token", **more: object) -> connect:
-    base = at.name.replace("http", "ws", 1)
-    return connect(f"{base}/session/connect/{session}?token={token}", max_size=None, compression=None, **more)  # type: ignore[arg-type]
-
-
-def context_of(crt: Path, key: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(crt, key)
-    return context
-
-
-def trusting(crt: Path) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(crt))
-
-
-def switching(head: bytes) -> bytes:
-    """The 101 for a request's head."""
-    lines = head.decode().split("\r\n")
-    key = next(line.partition(": ")[2] for line in lines if line.lower().startswith("sec-websocket-key"))
-    accept = base64.b64encode(hashlib.sha1(key.encode() + GUID, usedforsecurity=False).digest()).decode()
-    return (
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    ).encode()
-
-
-@asynccontextmanager
-async def owner(script: Script) -> AsyncIterator[str]:
-    """A node that speaks by `script`, once it has read a request's head and answered 101; its name."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        writer.write(switching(head))
-        try:
-            await script(reader, writer)
-        finally:
-            writer.transport.abort()
-
-    async with answering(serve) as name:
-        yield name
-
-
-@asynccontextmanager
-async def answering(serve: Script) -> AsyncIterator[str]:
-    """The same by hand: `serve` reads the head, too."""
-
-    async def whole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await serve(reader, writer)
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(whole, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
 
 
 @pytest.fixture
@@ -111,33 +43,6 @@ async def test_messages_pass_both_ways(pair: tuple[Node, Node]) -> None:
     assert first.forwards.counts == {"websocket": 1}
     assert (first.asked, second.asked) == (1, 1)
     await second.cancelled.wait()
-
-
-async def test_a_hint_leads_a_websocket_too(pair: tuple[Node, Node]) -> None:
-    first, second = pair
-    session = new_session_id()
-    first.world.at[session] = second.name
-    secret = ACCESS.capabilities.capability(session, hint=tag(second.name))
-    async with driver(first, session, secret) as client:
-        await client.send("x")
-        assert await client.recv() == "x"
-    assert (first.asked, second.asked) == (0, 1)
-
-
-async def test_what_comes_with_the_upgrade_is_not_lost(pair: tuple[Node, Node]) -> None:
-    first, _ = pair
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(first.name.rpartition(":")[2]))
-    masked = bytes([FIN | TEXT, 0x80 | 5, 0, 0, 0, 0]) + b"early"
-    writer.write(
-        b"GET /session/connect/s?token=the-token HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-        b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        + masked
-    )
-    head = await reader.readuntil(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 101")
-    assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head  # RFC 6455 section 1.3
-    assert await reader.readexactly(7) == encode(b"early")
-    writer.close()
 
 
 async def test_the_owners_close_code_is_the_clients(pair: tuple[Node, Node]) -> None:
@@ -284,7 +189,7 @@ async def test_an_owner_that_is_lost(said: bytes, heard: list[str], code: int | 
 PROCESS = """
 import asyncio, sys
 sys.path.insert(0, sys.argv[1])
-from tests.web.test_splice import owner
+from tests.web.owners import owner
 from gateway.relay.encoding import encode
 
 async def speak(reader, writer):
@@ -394,106 +299,6 @@ async def test_a_close_of_ours_waits_for_the_message_under_way() -> None:
                 await client.recv()
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1001
-
-
-@pytest.mark.parametrize("status", [401, 404, 409, 410, 429, 503])
-async def test_refusals_pass(status: int) -> None:
-    body = b'{"error": {"code": "of-its-own"}}'
-
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(f"HTTP/1.1 {status} Words\r\nContent-Length: {len(body)}\r\nRetry-After: 7\r\n".encode())
-        writer.write(b"Connection: close\r\nX-Own: 1\r\n\r\n" + body)
-        await writer.drain()
-        writer.close()
-
-    async with answering(refuse) as name, nodes(1) as (first,):
-        first.world.at["s"] = name
-        with pytest.raises(InvalidStatus) as refused:
-            await driver(first)
-        response = refused.value.response
-        assert (response.status_code, response.body) == (status, body)
-        assert (response.headers["Retry-After"], response.headers["X-Own"]) == ("7", "1")
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        pytest.param(b"", id="nothing"),
-        pytest.param(b"SSH-2.0-x\r\n\r\n", id="no HTTP"),
-        pytest.param(b"HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\nhalf", id="half a body"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="no length"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000, id="a long head"),
-    ],
-)
-async def test_what_is_no_answer(said: bytes) -> None:
-    async def mumble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(said)
-        writer.close()
-
-    async with answering(mumble) as name, nodes(1) as (first,):
-        first.world.at["s"] = name
-        with pytest.raises(InvalidStatus) as refused:
-            await driver(first)
-        assert (refused.value.response.status_code, refused.value.response.headers["Retry-After"]) == (503, "2")
-        assert b"node_unreachable" in refused.value.response.body
-        assert first.forwards._asked == {}
-
-
-async def test_a_node_that_is_not_there() -> None:
-    async with nodes(1) as (first,):
-        lease = Lease(new_session_id(), "http://127.0.0.1:1", "n")
-        first.world.grants[lease.session] = lease
-        with pytest.raises(InvalidStatus) as refused:
-            await driver(first, lease.session)
-        assert refused.value.response.status_code == 503
-        assert first.world.released == [lease]
-
-
-async def test_a_node_with_another_key() -> None:
-    world = World()
-    async with node(world) as first, node(world, key=b"another") as second:
-        lease = Lease(new_session_id(), second.name, "n")
-        world.grants[lease.session] = lease
-        with pytest.raises(InvalidStatus) as refused:
-            await driver(first, lease.session)
-        assert refused.value.response.status_code == 503
-        assert world.released == [lease]
-
-
-async def test_a_client_that_does_not_wait() -> None:
-    """It goes while the other node looks for a place: that is given up there."""
-    asked, given_up = asyncio.Event(), asyncio.Event()
-
-    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        asked.set()
-        assert await reader.read() == b""
-        given_up.set()
-        writer.close()
-
-    async with answering(wait) as name, nodes(1) as (first,):
-        lease = Lease(new_session_id(), name, "n")
-        first.world.grants[lease.session] = lease
-        connecting = asyncio.ensure_future(driver(first, lease.session))
-        await asked.wait()
-        connecting.cancel()
-        async with asyncio.timeout(20):
-            await given_up.wait()
-        await asyncio.wait([connecting])
-        assert first.world.released == [], "who has heard of it gives it back"
-
-
-async def test_one_that_moved_is_found() -> None:
-    async with nodes(3) as (first, second, third):
-        session = new_session_id()
-        first.world.at[session] = third.name
-        first.world.grants[session] = Lease(session, second.name, "n")
-        async with driver(first, session) as client:
-            await client.send("x")
-            assert await client.recv() == "x"
-        assert (first.asked, second.asked, third.asked) == (2, 1, 1)
 
 
 async def test_over_tls(tmp_path: Path) -> None:
