@@ -142,14 +142,14 @@ class Fleet:
         try:
             return await member.cluster.place(number, tenant, again=again, name=name, here=here)
         except Elsewhere as away:
-            other = next(one for one in self.members if one.name == away.node)
+            other = next(one for one in reversed(self.members) if one.name == away.node)
             with within(Hop(member.name, "127.0.0.1", "http", "localhost", grant=away.grant)):
                 assert other.cluster.new_id() == number
                 return await other.cluster.place(number, tenant, again=again, name=name)
 
     async def give(self, lease: Lease) -> None:
         """Its node releases it."""
-        await next(one for one in self.members if one.name == lease.node).cluster.release(lease)
+        await next(one for one in reversed(self.members) if one.name == lease.node).cluster.release(lease)
 
     async def waiting(self, number: int) -> None:
         """Until so many wait in the fleet's queue."""
