@@ -44,6 +44,16 @@ class RedisServer:
                 process.send_signal(how)
             await process.wait()
 
+    async def ask(self, *words: str) -> str:
+        """The answer to a command, as it comes: an error, or a text of any length."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(" ".join(words).encode() + b"\r\n")
+            line = (await reader.readline()).decode()
+            return (await reader.readexactly(int(line[1:]))).decode() if line.startswith("$") else line
+        finally:
+            writer.close()
+
     def freeze(self) -> None:
         """It takes connections, or rather its machine does, and answers nobody."""
         assert self._process is not None

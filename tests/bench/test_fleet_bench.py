@@ -66,12 +66,16 @@ async def test_a_way_that_takes_longer() -> None:
         await writer.wait_closed()
 
 
-async def test_a_small_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet, "NODE_TIMEOUT", 2.0)
-    size = fleet.Size(nodes=6, steps=(0, 3, 6), look=0.5, churn=0.5, rate=100.0, dead=2)
-    told: list[str] = []
-    figures = {figure.what: figure for figure in await fleet.simulated(told.append, size)}
-    assert figures[fleet.ONE_CLAIM].median(fleet.SUBJECT) == 1, told
-    assert figures[fleet.CONNECT].median(fleet.SUBJECT) == 1
-    assert 0 < figures[fleet.FOUND_DEAD].median(fleet.SUBJECT) < 30
-    assert any("2 nodes died with 1" in line for line in told), told
+def test_what_a_session_costs_is_told_from_what_was_seen() -> None:
+    size = fleet.Size(nodes=10, steps=(0, 10, 20), look=1, churn=1, rate=1, dead=0)
+    looks = [fleet.Look(n, 5.0, 100 + 10 * n, 0.01 + 0.0001 * n, 1e6 + 20_000 * n) for n in size.steps]
+    figures = {
+        figure.what: figure.median(fleet.SUBJECT) for figure in fleet._figures(looks, size, [1, 1, 2], 7.0, True)
+    }
+    assert figures[fleet.STRAIGHT] == pytest.approx(1)
+    assert figures[fleet.CPU_EACH] == pytest.approx(10)
+    assert figures[fleet.MEMORY_EACH] == pytest.approx(2000)
+    assert (figures[fleet.ONE_CLAIM], figures[fleet.CONNECT], figures[fleet.FOUND_DEAD]) == (1, 1, 7)
+    table = fleet._table(looks, size)
+    assert len({len(line) for line in table}) == 1
+    assert table[-1][3] == "25,000 sessions"

@@ -25,7 +25,7 @@ async def test_a_session_has_one_node_however_many_want_it(connection: Connectio
     sessions = [new_session_id() for _ in range(4)]
     has: dict[SessionId, str] = {}
     told = Counter[str]()
-    async with fleet(redis.url, *[3] * 5) as made:
+    async with fleet(redis.url, *[3] * 4) as made:
 
         async def want(member: Member, session: SessionId) -> None:
             try:
@@ -44,7 +44,7 @@ async def test_a_session_has_one_node_however_many_want_it(connection: Connectio
         busy = {(member.name, session): False for member in made.members for session in sessions}
 
         async def one_node(member: Member, session: SessionId) -> None:
-            for _ in range(8):
+            for _ in range(6):
                 if not busy[member.name, session]:  # a node asks once at a time
                     busy[member.name, session] = True
                     await want(member, session)
@@ -52,8 +52,8 @@ async def test_a_session_has_one_node_however_many_want_it(connection: Connectio
 
         await asyncio.gather(*(one_node(member, session) for member in made.members for session in sessions))
         assert (await made.members[0].cluster.pressure()).running == 0
-    assert told["placed"] > 10
-    assert told["elsewhere"] > 10
+    assert told["placed"] > 5
+    assert told["elsewhere"] > 5
 
 
 async def test_who_is_there(redis: RedisServer) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.cluster.fleet import Lease
 from gateway.cluster.leases import BATCH, Token
+from gateway.cluster.placement import Capacity
 from gateway.errors import Code, GatewayError
 from gateway.records import SessionId, new_session_id
 from gateway.store.connection import Connection
@@ -103,6 +104,26 @@ async def test_what_is_given_back_during_a_heartbeat_stays_so(redis: RedisServer
             await beating
             found = await connection.call("EXISTS", *(f"cdpg:lease:{lease.session}" for lease in leases))
             assert found == 0
+
+
+async def test_a_defect_does_not_end_the_heartbeats(redis: RedisServer) -> None:
+    async with fleet(redis.url, 1, node_timeout=BRISK) as made:
+        (one,) = made.members
+        asked = 0
+
+        def capacity() -> Capacity:
+            nonlocal asked
+            asked += 1
+            if asked < 3:
+                raise LookupError("a defect")
+            return Capacity(7, 0, True)
+
+        one.cluster._heartbeat.capacity = capacity
+
+        async def told() -> bool:
+            return (await one.cluster.pressure()).limit == 7
+
+        await until(told)
 
 
 async def frozen(member: Member) -> None:

@@ -149,7 +149,7 @@ async def test_who_floods_a_full_queue_makes_room_for_another(redis: RedisServer
 
 
 async def test_a_tenants_own_limit_is_one_over_all_nodes(redis: RedisServer) -> None:
-    async with fleet(redis.url, 2, 2, tenants={"a": Tenant("a", max_sessions=1)}) as made:
+    async with fleet(redis.url, 2, 2, tenants={"a": Tenant("a", max_sessions=1)}, node_timeout=2.0) as made:
         one, two = made.members
         await made.take(one, "a")
         (turn,) = await made.queued([partial(made.take, two, "a")])

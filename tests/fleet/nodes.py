@@ -53,6 +53,11 @@ class Wire:
                 writer.transport.abort()
             await server.wait_closed()
 
+    def lead(self, port: int) -> None:
+        """To another port from now on; connections from before are reset."""
+        self._target = port
+        self.mend()
+
     def cut(self) -> None:
         """From now on what is sent is lost on the way, for as long as `mend` is not called."""
         self._whole.clear()

@@ -11,6 +11,7 @@ from tests.fleet.nodes import TIMEOUT, Fleet, fleet
 from tests.fleet.test_routing import at, told
 from tests.journeys.driving import Wire, wire
 from tests.journeys.running import eventually_asked
+from tests.redis_server import RedisServer
 
 AWAY = 2.5 * TIMEOUT  # seconds: longer than any lease lasts
 
@@ -87,3 +88,40 @@ async def made_again(three: Fleet) -> None:
 
 def pids(gateway: object) -> list[int]:
     return [process.pid for process in gateway.browsers()]  # type: ignore[attr-defined]
+
+
+async def test_redis_fails_over(tmp_path: Path) -> None:
+    async with fleet(tmp_path, 2) as two:
+        one, other = two.nodes
+        replica = RedisServer(
+            two.redis.directory / "replica", options=("--replicaof", "127.0.0.1", str(two.redis.port))
+        )
+        await replica.start()
+        try:
+            made = [await one.runs.create(processKeepAlive=120_000, name=f"n{number}") for number in range(3)]
+            async with wire(at(other, made[0]["connect"])) as client:
+                page = await client.page()
+                await eventually_asked("the replica has it all", lambda: synced(replica), 20)
+                await two.redis.end(signal.SIGKILL)
+                await replica.ask("REPLICAOF", "NO", "ONE")
+                for node in two.nodes:
+                    node.to_redis.lead(replica.port)
+                assert await client.evaluate("1 + 1", page) == 2
+                await made_again(two)
+                assert await client.evaluate("1 + 1", page) == 2
+            for session in made:
+                for node in two.nodes:
+                    assert (await node.runs.record(session["id"]))["status"] == "detached"
+            (await other.runs.request("POST", "/session", json={"name": "n1"})).refused(409)
+            assert two.browsers() == 3
+            await told(one.runs, "DELETE", f"/session/{made[0]['id']}")
+            assert (await other.runs.record(made[0]["id"]))["status"] == "stopped"
+        finally:
+            for node in two.nodes:  # they are to find one when they stop
+                await asyncio.to_thread(node.runs.stop)
+            await replica.end()
+
+
+async def synced(replica: RedisServer) -> bool:
+    facts = await replica.ask("INFO", "replication")
+    return "master_link_status:up" in facts and "master_sync_in_progress:0" in facts

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.errors import Code, GatewayError
 from gateway.snapshot.blobs import DirectoryBlobs
-from gateway.snapshot.document import ContextDocument
+from gateway.snapshot.document import ContextDocument, Cookie
 from gateway.snapshot.folder import MANIFEST, SessionFolder
 from gateway.snapshot.s3 import S3Blobs
 from gateway.snapshot.seal import Sealer
@@ -311,3 +311,24 @@ async def test_the_disk_of_a_node_is_a_cache(node: Node, tmp_path: Path, profile
     assert await one.load_document(SESSION) == document(SESSION)
     assert await one.unpack_profile(OTHER, 1, tmp_path / "out")
     assert tree(tmp_path / "out") == tree(profile)
+
+
+async def test_what_others_remove_while_it_is_brought_was_not_there(node: Node, store: Stepping) -> None:
+    one, two = node("one", keep=1), node("two", keep=1)
+    left = 3
+
+    def other(number: int) -> ContextDocument:
+        """That has nothing in common with another."""
+        return ContextDocument(cookies=(Cookie("id", f"{number}", "x.test"),), missing=(f"{number}",))
+
+    def meanwhile(number: int, name: str) -> None:
+        nonlocal left
+        if name.startswith("get") and "pack-" in name and left:
+            left -= 1
+            asyncio.run(one.save(SESSION, other(left), profile=None, kind="k", reason="r"))
+
+    await one.save(SESSION, other(left), profile=None, kind="k", reason="r")
+    store.before = meanwhile
+    assert await two.load_document(SESSION) == other(0)
+    assert left == 0
+    assert (await two.usable(SESSION))[1] == ()
