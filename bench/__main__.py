@@ -18,7 +18,20 @@ from bench.machine import describe
 from bench.report import goal_table, tables
 
 # Modules with `measure(progress, *, quick) -> list[Figure]`.
-PARTS = ("relay", "sessions", "idle", "restore", "fork", "park", "checkpoint", "survival", "egress", "pages", "shared")
+PARTS = (
+    "relay",
+    "sessions",
+    "idle",
+    "restore",
+    "fork",
+    "park",
+    "checkpoint",
+    "survival",
+    "egress",
+    "pages",
+    "shared",
+    "fleet",
+)
 OUTPUT = Path(__file__).parent / "results"
 
 

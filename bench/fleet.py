@@ -84,6 +84,8 @@ class Process:
         if not line:
             raise RuntimeError(f"a process of the simulated fleet has ended over {what}")
         done: dict[str, Any] = json.loads(line)
+        if "failed" in done:
+            raise RuntimeError(f"the simulated fleet failed over {what}: {done['failed']}")
         return done
 
     async def close(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from bench.checkpoint import WITHOUT
 from bench.figures import Figure
+from bench.fleet_hop import OWN
 from bench.fork import ONE
 from bench.goals import Row
 from bench.park import RUNNING
@@ -12,7 +13,7 @@ from bench.sessions import BROWSERLESS, CHROMIUM
 from bench.subjects import DIRECT, HTTP_PROXY
 
 # What others are compared to: the first that was measured.
-REFERENCES = (DIRECT, HTTP_PROXY, BROWSERLESS, CHROMIUM, PLAIN, ONE, RUNNING, WITHOUT)
+REFERENCES = (DIRECT, HTTP_PROXY, BROWSERLESS, CHROMIUM, PLAIN, ONE, RUNNING, WITHOUT, OWN)
 YES_NO = "yes or no"  # the unit of 1 and 0
 MARKS = {True: "yes", False: "NO", None: "-"}
 

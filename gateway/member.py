@@ -64,6 +64,8 @@ async def kept(config: Config, sealer: Sealer) -> AsyncIterator[Vault]:
             raise GatewayError(Code.STORE_UNAVAILABLE, f"snapshot_store {place} cannot be used: {error}") from error
         await asyncio.to_thread(shared.sweep)
         yield shared
+        if left := await shared.share():
+            log.error("snapshots_left_here", sessions=left, store=str(place))  # the next process of ours goes on
     finally:
         await to_the_end(asyncio.to_thread(shared.close))
 

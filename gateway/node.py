@@ -37,7 +37,7 @@ from gateway.records import Limits, Rules
 from gateway.relay.relay import relaying
 from gateway.session.files import Files
 from gateway.session.incarnation import Means
-from gateway.session.janitor import keep_sweeping
+from gateway.session.janitor import keep_sharing, keep_sweeping
 from gateway.session.profiles import Profiles
 from gateway.session.registry import Registry, open_registry
 from gateway.snapshot.blobs import snapshot_store
@@ -193,6 +193,7 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
         )
         await stack.enter_async_context(running(hosted.watch(), "hosted"))
         await stack.enter_async_context(running(profiles.watch(), "profiles"))
+        await stack.enter_async_context(running(keep_sharing(vault), "sharing"))
         await stack.enter_async_context(running(keep_sweeping(store, registry, config.retention), "janitor"))
         pages = await stack.enter_async_context(open_pages(registry, directory / "driver", ttl=config.ttl_max))
         fetches = Fetches(registry, pages, limits)

@@ -42,7 +42,11 @@ class Heartbeat:
     async def run(self) -> None:
         """Beat for ever."""
         while not self.outdated:
-            reached = await self.beat()
+            try:
+                reached = await self.beat()
+            except Exception:  # the outer edge of the task: without it all that the node has would run out
+                log.exception("heartbeat_fault")
+                reached = False
             await asyncio.sleep(self._period if reached else self._period * IMPATIENT)
 
     async def beat(self) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ from gateway.session.life import Cause
 from gateway.session.precedence import Precedence
 from gateway.session.source import readable
 from gateway.snapshot.document import ContextDocument, Tab
+from gateway.snapshot.folder import instant
 from gateway.snapshot.restore import Pages, restoring
 from gateway.snapshot.settle import written
 from gateway.snapshot.vault import SnapshotInfo, Vault
@@ -123,6 +125,8 @@ class Incarnation:
 @asynccontextmanager
 async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Incarnation]:
     """A browser with the session's context in it, for this block. Raises GatewayError."""
+    if record.spec.persist:  # from now on nobody else saves it: what is read next is the last there will be
+        await means.vault.claim(record.id, record.incarnation)
     source, launch, filled = await readable(record, means.vault), record.spec.launch, False
     profiled = source is not None and await _has_profile(source, launch.mode, means.vault)
     # What origins have stored is in the profile: reading it from the document as well would take as long again.
@@ -152,8 +156,6 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Incar
         ready = stack.enter_context(means.precedence.preparing())
         pages = None
         try:
-            if record.spec.persist:
-                await means.vault.claim(record.id, record.incarnation)
             lease = means.pool.lease(launch, fill=unpack if profiled else None, owner=record.id)
             browser = await stack.enter_async_context(lease)
             await means.lead(browser, record.spec)
@@ -279,6 +281,10 @@ async def saved(
     try:
         return await means.save(record, document, profile=profile, kind=kind, reason=reason, fence=fence)
     except GatewayError as error:
+        if (version := error.details.get("savedHere")) is not None:
+            # All of it is on this node's disk; what nodes share has it as soon as that can be reached (`Vault.share`).
+            log.warning("snapshot_not_shared", session=record.id, version=version, error=error.message)
+            return SnapshotInfo(record.id, version, instant(time.time()), 0, reason, kind, False, fence=fence)
         if last is None or error.code is not Code.SAVE_FAILED:
             raise
         # A full disk: the profile itself takes the room, and the document alone is small and has the login.

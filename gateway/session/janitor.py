@@ -14,6 +14,7 @@ from gateway.store.base import BATCH, Fenced, Store
 
 PERIOD = 30.0  # seconds
 SNAPSHOTS_EVERY = 3600.0  # seconds: all of them are looked at
+SHARE_EVERY = 10.0  # seconds
 JOB_RETENTION = 86400.0  # seconds that a job's result can be had
 STANDARD_RETENTION = 3600.0  # seconds; long enough to answer 410 to a client that comes late
 log = structlog.get_logger()
@@ -67,6 +68,17 @@ async def sweep_files(store: Store, registry: Registry) -> int:
             await files.erase(session)
             done += 1
     return done
+
+
+async def keep_sharing(vault: Vault) -> None:
+    """Where nodes share what they save: try again what could not be brought there, every ten seconds."""
+    while True:
+        await asyncio.sleep(SHARE_EVERY)
+        try:
+            if left := await vault.share():
+                log.warning("snapshots_wait", sessions=left)
+        except (GatewayError, OSError) as error:
+            log.warning("snapshots_not_shared", error=str(error))
 
 
 async def keep_sweeping(store: Store, registry: Registry, retention: float) -> None:

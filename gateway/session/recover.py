@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -12,6 +12,7 @@ from gateway.records import Kind, SessionRecord, Status
 from gateway.session.incarnation import Means, salvaged
 from gateway.session.orphans import KILLED, orphaned
 from gateway.session.session import Session
+from gateway.snapshot.vault import SnapshotInfo
 from gateway.store.base import Store
 
 log = structlog.get_logger()
@@ -78,7 +79,13 @@ async def _settle(
                 await salvaged(record, means)
         except GatewayError as error:
             log.warning("profile_not_salvaged", session=record.id, error=error.message)
-    versions = await means.vault.list(record.id) if spec.persist else ()
+    versions: Sequence[SnapshotInfo] | None = ()
+    if spec.persist:
+        try:
+            versions = await means.vault.list(record.id)
+        except GatewayError as error:  # what nodes share is away
+            log.warning("snapshots_not_listed", session=record.id, error=error.message)
+            versions = None
     record = orphaned(record, versions, KILLED, time.time())
     await store.update(record)
     await fleet.release(lease)

@@ -43,10 +43,12 @@ async def chosen(session: SessionId, version: int | None, vault: Vault) -> Sourc
 
 
 async def last_saved(tenant: str, name: str, store: Store, vault: Vault) -> Source | None:
-    """The newest context that the tenant saved under `name`, of those that can be read."""
+    """The newest context that the tenant saved under `name`, of those that can be read. Raises STORE_UNAVAILABLE."""
     for record in await store.saved_as(tenant, name):
         try:
             return await newest(record.id, vault)
         except GatewayError as error:  # an older one may still have something
+            if error.code is Code.STORE_UNAVAILABLE:
+                raise  # nobody knows yet
             log.error("snapshot_skipped", session=record.id, why=error.message)
     return None

@@ -251,16 +251,18 @@ class SharedVault(Vault):
             self._cache.now_and_then(self._folders())
 
     def _mended(self, folder: SessionFolder, version: int) -> bool:
-        """What is damaged here may be whole there: once it is brought again."""
-        mark = (folder.session_id, version)
-        if mark in self._mending or not self._mirror(folder).shared(version):
-            return False
-        self._mending.add(mark)
+        """What is not whole here may have been removed by others, or be whole there: once it is brought again."""
+        mark, claimed = (folder.session_id, version), folder.session_id in self._claims
         with self._alone_in(folder) as mirror:
+            if not mirror.shared(version):
+                return False
             try:
-                mirror.look()  # what cannot be had again is not given up
+                mirror.refresh(claimed=claimed)
+                if not folder.has(version) or mark in self._mending:
+                    return False
+                self._mending.add(mark)
                 mirror.forget(version)
-                mirror.refresh(claimed=folder.session_id in self._claims)
+                mirror.refresh(claimed=claimed)
             except (BlobsAway, OSError) as error:
                 log.warning("snapshot_not_mended", session=folder.session_id, version=version, error=str(error))
                 return False

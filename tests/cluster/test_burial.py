@@ -30,7 +30,10 @@ async def test_one_of_the_others_puts_it_right_and_its_places_are_free(
         lease = await made.take(two, name="shop")
         gone = three.cluster.gone(one.name)
         await one.die()
+        # As if it had been granted in its last moment: it would outlive the node.
+        await connection.call("PEXPIRE", f"cdpg:lease:{lease.session}", 60_000)
         await until_so(lambda: len(two.told.nodes + three.told.nodes) == 1)
+        assert await connection.call("EXISTS", f"cdpg:lease:{lease.session}") == 0, "it would fence off its follower"
         async with asyncio.timeout(20):
             await gone.wait()
         busy, idle = (two, three) if two.told.nodes else (three, two)

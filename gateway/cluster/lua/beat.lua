@@ -9,7 +9,7 @@ if A.first then
   call('PEXPIRE', key('pulse'), DAY)
   register(A.me, A.epoch, A.limit, A.warm, A.accepting)
 end
-local lost, places, held, wanted = {}, {}, {}, {}
+local lost, places, held, wanted, tenants = {}, {}, {}, {}, {}
 for i, pair in ipairs(A.sessions) do wanted[i] = key('lease', pair[1]) end
 local found = #wanted > 0 and call('MGET', unpack(wanted)) or {}
 for i, pair in ipairs(A.sessions) do
@@ -39,10 +39,13 @@ if #places > 0 then
   call('PEXPIRE', key('leases', A.me), 2 * A.life)
 end
 for tenant, sessions in pairs(held) do
-  call('ZREMRANGEBYSCORE', key('held', tenant), '-inf', NOW)
   call('ZADD', key('held', tenant), unpack(sessions))
   call('PEXPIRE', key('held', tenant), 2 * A.life)
-  call('ZADD', key('tenants'), NOW + A.life, tenant)
+  table.insert(tenants, NOW + A.life)
+  table.insert(tenants, tenant)
+end
+if #tenants > 0 then
+  call('ZADD', key('tenants'), unpack(tenants))
   call('PEXPIRE', key('tenants'), DAY)
 end
 if A.first then

@@ -10,7 +10,10 @@ end
 
 if A.step == 'take' then
   if not dead() or unbroken() < A.life then return 0 end
-  return call('SET', lock, A.me, 'NX', 'PX', A.patience) and 1 or 0
+  if not call('SET', lock, A.me, 'NX', 'PX', A.patience) then return 0 end
+  vacate(A.node) -- a lease that it got after its last heartbeat would fence off who puts the session right
+  settle()
+  return 1
 end
 if A.step == 'renew' then
   if call('GET', lock) == A.me then return call('PEXPIRE', lock, A.patience) end

@@ -67,6 +67,7 @@ local function hold(session, lease)
   call('SET', key('lease', session), lease, 'PX', A.life)
   call('ZADD', key('leases', node), NOW + A.life, session)
   call('PEXPIRE', key('leases', node), 2 * A.life)
+  call('ZREMRANGEBYSCORE', key('held', tenant), '-inf', NOW)
   call('ZADD', key('held', tenant), NOW + A.life, session)
   call('PEXPIRE', key('held', tenant), 2 * A.life)
   call('ZADD', key('tenants'), NOW + A.life, tenant)
@@ -219,14 +220,20 @@ local function register(node, epoch, limit, warm, accepting)
   call('SET', key('epoch'), math.max(tonumber(call('GET', key('epoch')) or 0), epoch), 'PX', DAY)
 end
 
-local function remove(node)
+-- What a node had it has no more.
+local function vacate(node)
   for _, session in ipairs(call('ZRANGE', key('leases', node), 0, -1)) do
     local lease = call('GET', key('lease', session))
     if lease and parts(lease) == node then
       drop(session, lease)
     end
   end
-  call('DEL', key('leases', node), key('node', node))
+  call('DEL', key('leases', node))
+end
+
+local function remove(node)
+  vacate(node)
+  call('DEL', key('node', node))
   for _, set in ipairs({key('nodes'), key('nodes', 'free'), key('nodes', 'warm')}) do
     call('ZREM', set, node)
   end
