@@ -14,6 +14,7 @@ from gateway.errors import Code, GatewayError
 from gateway.records import Kind, SessionId, SessionRecord, SessionSpec, Source, Status
 from gateway.session.changes import Changes
 from gateway.session.incarnation import Means
+from gateway.session.places import Places
 from gateway.session.recover import recover
 from gateway.session.roll import ended
 from gateway.session.session import Session
@@ -32,7 +33,7 @@ class Registry(Changes):
         super().__init__(store, fleet, means)
         self._begin = start
         self._naming = asyncio.Lock()  # who may give a session a name
-        self._leases: dict[SessionId, Lease] = {}  # of sessions that run
+        self._places = Places(fleet)
         self._chosen: set[SessionId] = set()  # ids that callers chose, while their sessions are being made
 
     # --- create ---
@@ -57,7 +58,7 @@ class Registry(Changes):
         if not admitted:
             spec = await self.means.quotas.admit(spec, time.monotonic())
         number = session or self._fleet.new_id()
-        async with self._place(number, spec, here=here) as lease:
+        async with self._places.asked(number, spec, here=here) as lease:
             if spec.name is None:
                 return await self._create(spec, context, lease)
             async with self._naming:
@@ -66,18 +67,6 @@ class Registry(Changes):
                     source = await last_saved(spec.tenant, spec.name, self._store, self.means.vault)
                     spec = replace(spec, source=source)
                 return await self._create(spec, context, lease)
-
-    @asynccontextmanager
-    async def _place(
-        self, number: SessionId, spec: SessionSpec, *, again: bool = False, here: bool = False
-    ) -> AsyncIterator[Lease]:
-        """A place for a session, given back at the end of the block unless the session runs in it by then."""
-        lease = await self._fleet.place(number, spec.tenant, again=again, name=spec.name, here=here)
-        try:
-            yield lease
-        finally:
-            if self._leases.get(number) != lease:
-                await self._fleet.release(lease)
 
     async def _create(self, spec: SessionSpec, context: ContextDocument | None, lease: Lease) -> Session:
         now = time.time()
@@ -198,7 +187,7 @@ class Registry(Changes):
         if record.status is not Status.SUSPENDED:
             raise ended(record)
         self._refuse_while_draining(record.spec)
-        async with self._place(session, record.spec, again=True) as lease, self._naming, self._waking:
+        async with self._places.asked(session, record.spec, again=True) as lease, self._naming, self._waking:
             if (live := self._live.get(session)) is not None:
                 return live
             record = await self.find(principal, session)
@@ -215,7 +204,8 @@ class Registry(Changes):
 
     def _start(self, record: SessionRecord, lease: Lease, adopt: float | None = None) -> Session:
         session = Session(record, self.means, self._store, adopt=adopt)
-        self._live[record.id], self._leases[record.id] = session, lease
+        self._live[record.id] = session
+        self._places.keep(lease)
         self._begin(self._run(session, lease), f"session-{record.id}")
         return session
 
@@ -229,12 +219,11 @@ class Registry(Changes):
             self._drop(session)
             await self._store.update(session.record)
         finally:
-            if self._leases.get(lease.session) != lease:  # else it was woken again, in the same place
-                await self._fleet.release(lease)
+            await self._places.give_back(lease)
 
     def _drop(self, session: Session) -> None:
         self._live.pop(session.record.id, None)
-        self._leases.pop(session.record.id, None)
+        self._places.leave(session.record.id)
 
     async def _undo(self, session: Session) -> None:
         await session.stop(force=True)

@@ -16,7 +16,7 @@ RECORD = SessionRecord(
     new_session_id(), SessionSpec(TENANT, Kind.API, LaunchSpec(), 300, 300), Status.DETACHED, NOW - 5, NOW + 295
 )
 LINKS = Links("https://gate.example", Access("the-token", bytes(32)))
-UNKNOWN = {"save_failed", "gateway_fault", "gateway_stopped"}  # Steel has no word for them
+UNKNOWN = {"save_failed", "gateway_fault", "gateway_stopped", "node_lost"}  # Steel has no word for them
 
 
 @pytest.mark.parametrize("cause", Cause, ids=lambda cause: cause.word)
