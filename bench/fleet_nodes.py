@@ -213,12 +213,20 @@ class SimulatedNode:
 
     async def died(self, node: str) -> None:
         """See Follower: its records say from now on that they are suspended."""
-        for record in await self.store.running(node):
-            try:
-                await self.store.update(replace(record, status=Status.SUSPENDED, incarnation=record.incarnation + 1))
-                self._counts.settled += 1
-            except Fenced:
-                self._counts.fenced += 1
+        turns = asyncio.Semaphore(4)  # as many as it has connections
+
+        async def settle(record: SessionRecord) -> None:
+            async with turns:
+                try:
+                    lost = replace(record, status=Status.SUSPENDED, incarnation=record.incarnation + 1)
+                    await self.store.update(lost)
+                    self._counts.settled += 1
+                except Fenced:
+                    self._counts.fenced += 1
+
+        async with asyncio.TaskGroup() as group:
+            for record in await self.store.running(node):
+                group.create_task(settle(record))  # the group awaits it
 
 
 async def started(

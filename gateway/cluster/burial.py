@@ -20,6 +20,7 @@ class Burial:
         self._start = start
         self._name = name
         self._patience = patience
+        self.patience = max(1, round(patience * 1000))  # ms
         self._under_way: set[str] = set()
 
     def begin(self, node: str, follower: Follower) -> None:
@@ -59,8 +60,4 @@ class Burial:
                 continue  # another may take it up meanwhile, which is harmless
 
     async def _step(self, step: str, node: str) -> bool:
-        return bool(
-            await self._scripts.run(
-                "bury", step=step, node=node, me=self._name, patience=max(1, round(self._patience * 1000))
-            )
-        )
+        return bool(await self._scripts.run("bury", step=step, node=node, me=self._name, patience=self.patience))

@@ -83,6 +83,7 @@ class Heartbeat:
                 warm=capacity.warm,
                 accepting=int(capacity.accepting),
                 first=number == 0,
+                patience=0 if self.follower is None else self._burial.patience,
                 sessions=[(lease.session, lease.token) for lease in batch],
             )
             if reply["status"] == "outdated":
@@ -92,6 +93,9 @@ class Heartbeat:
                 await self._begin_anew()
                 return
             lost = frozenset(reply["lost"])
+            for node in reply["bury"]:
+                if self.follower is not None:
+                    self._burial.begin(node, self.follower)
             for lease in batch:
                 if lease.session in lost:
                     self._lose(lease)
@@ -105,9 +109,6 @@ class Heartbeat:
             self._start(self._tell_returned(), "returned")
         if reply["version"] != self._view.version:
             self._view.listed(reply["version"], await self._scripts.nodes())
-        if self.follower is not None:
-            for node in self._view.dead:
-                self._burial.begin(node, self.follower)
 
     def _end(self) -> None:
         self.outdated = True

@@ -1,5 +1,6 @@
 """Sessions whose browser went with the process that had it: put away, if anything was saved of them, else failed."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from gateway.snapshot.vault import SnapshotInfo, Vault
 from gateway.store.base import Fenced, Store
 
 KILLED = "gateway_killed"  # on this machine, whose browsers ended with it
+AT_ONCE = 16  # that are put right side by side: each takes a look at what nodes share
 LOST = "node_lost"  # another node of the fleet, which has been silent for too long
 log = structlog.get_logger()
 
@@ -58,6 +60,16 @@ class Orphans:
     async def of(self, node: str) -> int:
         """Put right all that a node had; how many. Raises GatewayError."""
         records = await self._store.running(node)
-        for record in records:
-            await self.settle(record)
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def settle(record: SessionRecord) -> None:
+            async with turns:
+                await self.settle(record)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for record in records:
+                    group.create_task(settle(record))  # the group awaits it
+        except ExceptionGroup as failed:  # the store is away: the first stands for all
+            raise failed.exceptions[0] from None
         return len(records)

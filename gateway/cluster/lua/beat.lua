@@ -1,5 +1,7 @@
 -- The process `epoch` of the node `me` lives, and has `sessions`, pairs of id and lease. `first`: of several calls that
--- are one heartbeat. What comes back is what the node has to know of the others.
+-- are one heartbeat. What comes back is what the node has to know of the others. Dead ones that it is to `bury` are its
+-- alone for `patience` ms (0: none): if every node tried, a thousand would for each that dies.
+local MOST_BURIED = 2 -- by one node, begun with one heartbeat
 local current = tonumber(call('HGET', key('node', A.me), 'epoch') or 0)
 if current > A.epoch then return cjson.encode({status = 'outdated'}) end
 if tonumber(call('GET', key('grave', A.me)) or 0) >= A.epoch then return cjson.encode({status = 'buried'}) end
@@ -54,10 +56,19 @@ if A.first then
 end
 refresh(A.me)
 settle()
+local dead, bury = call('ZRANGEBYSCORE', key('nodes'), '-inf', NOW, 'LIMIT', 0, 100), {}
+if A.first and (A.patience or 0) > 0 and unbroken() >= A.life then
+  for _, node in ipairs(dead) do
+    if #bury < MOST_BURIED and call('SET', key('burying', node), A.me, 'NX', 'PX', A.patience) then
+      table.insert(bury, node)
+    end
+  end
+end
 return cjson.encode({
   status = 'ok',
   lost = lost,
   version = tonumber(call('GET', key('nodes', 'version')) or 0),
-  dead = call('ZRANGEBYSCORE', key('nodes'), '-inf', NOW, 'LIMIT', 0, 100),
+  dead = dead,
+  bury = bury,
   unbroken = unbroken(),
 })

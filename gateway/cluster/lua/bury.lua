@@ -10,7 +10,7 @@ end
 
 if A.step == 'take' then
   if not dead() or unbroken() < A.life then return 0 end
-  if not call('SET', lock, A.me, 'NX', 'PX', A.patience) then return 0 end
+  if call('GET', lock) ~= A.me and not call('SET', lock, A.me, 'NX', 'PX', A.patience) then return 0 end
   vacate(A.node) -- a lease that it got after its last heartbeat would fence off who puts the session right
   settle()
   return 1
