@@ -3,10 +3,11 @@
 import asyncio
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+from tests.ports import free_port
 
 PROGRAM = shutil.which("redis-server") or "/usr/bin/redis-server"
 
@@ -16,7 +17,7 @@ class RedisServer:
 
     def __init__(self, directory: Path, *, keeps: bool = False, options: tuple[str, ...] = ()) -> None:
         self.directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._options = ("--appendonly", "yes" if keeps else "no", "--appendfsync", "always", *options)
         self._process: asyncio.subprocess.Process | None = None
@@ -87,9 +88,3 @@ async def redis_server(directory: Path, *, keeps: bool = False) -> AsyncIterator
         yield server
     finally:
         await server.end()
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])

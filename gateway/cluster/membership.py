@@ -21,6 +21,7 @@ class View:
         self._name = name
         self._life = life
         self._listed: frozenset[str] = self.nodes
+        self._incomplete = False  # who is not in the list may not have come back to it yet
         self._dead: frozenset[str] = frozenset()
         self._tags: dict[str, str | None] | None = None  # made when they are needed
         self._gone: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -56,6 +57,8 @@ class View:
         self._seen, self._unbroken = now, unbroken
         if unbroken >= self._life:
             self.recovering = False
+            if self._incomplete:
+                self.version, self._incomplete = None, False  # the list as it stands now is to be had
             self._dead = frozenset(dead) - {self._name}
         else:
             self._dead &= frozenset(dead)
@@ -63,8 +66,10 @@ class View:
         return back
 
     def listed(self, version: int, nodes: Iterable[str]) -> None:
-        """The list of nodes has changed."""
-        self.version, self._listed = version, frozenset(nodes) | {self._name}
+        """The list of nodes has changed. While some may not have come back since Redis was away, nobody goes."""
+        found = frozenset(nodes) | {self._name}
+        self._incomplete = self.recovering
+        self.version, self._listed = version, found | self._listed if self._incomplete else found
         self._update()
 
     @property

@@ -40,6 +40,8 @@ QUIET = 5.0  # seconds without a message after which a subscription is asked whe
 RETRY_AFTER = 2
 OLDEST = (6, 2)  # ZRANGE BYSCORE REV LIMIT
 OPTIONS = ("db", "ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
+# RuntimeError is what uvloop says of a transport that was closed in the moment when redis-py writes to it.
+FAULTS = (RedisError, OSError, TimeoutError, RuntimeError)
 Arg = bytes | str | int | float
 
 
@@ -117,7 +119,7 @@ class Connection:
                     await subscription.subscribe(channel)
                     while await subscription.get_message(timeout=None) is None:
                         pass  # until Redis has confirmed it
-            except (RedisError, OSError, TimeoutError) as error:
+            except FAULTS as error:
                 raise self._refusal(error) from error
             async with aclosing(self._messages(subscription)) as messages:
                 yield messages
@@ -139,7 +141,7 @@ class Connection:
     async def _bounded(self, work: Callable[[], Awaitable[Any]], repeat: bool) -> Any:
         try:
             return await to_the_end(self._tried(work, repeat))
-        except (RedisError, OSError, TimeoutError) as error:
+        except FAULTS as error:
             raise self._refusal(error) from error
 
     async def _tried(self, work: Callable[[], Awaitable[Any]], repeat: bool) -> Any:
@@ -154,7 +156,7 @@ class Connection:
                     raise
                 # What was the primary is one no longer, and has written nothing: a new connection finds the one now.
                 await self._client.connection_pool.disconnect(inuse_connections=False)
-            except Broken:
+            except (Broken, RuntimeError):
                 if not repeat or loop.time() - began > PATIENCE / 3:
                     raise
             return await work()
@@ -178,7 +180,7 @@ class Connection:
                     if asked:
                         raise TimeoutError("a subscription does not answer")
                     await subscription.ping()
-            except (RedisError, OSError, TimeoutError) as error:
+            except FAULTS as error:
                 raise self._refusal(error) from error
             asked = message is None
             if message is not None and message["type"] == "message":

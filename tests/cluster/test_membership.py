@@ -113,3 +113,20 @@ def test_two_nodes_of_one_tag() -> None:
     assert seen.named_by(tag(name)) is None
     seen.listed(2, [name])
     assert seen.named_by(tag(name)) == name
+
+
+def test_who_has_not_come_back_yet_is_not_gone() -> None:
+    """Redis has forgotten all, and this node hears of the others before they have all told it that they are there."""
+    seen = view("a", "b")
+    gone = seen.gone("a")
+    seen.failed()
+    seen.answered(110.0, 0.0, [])
+    seen.listed(1, ["b"])
+    assert (set(seen.nodes), gone.is_set(), seen.version) == ({"me", "a", "b"}, False, 1)
+    seen.answered(112.0, 2.0, [])
+    assert (gone.is_set(), seen.version) == (False, 1)
+    seen.answered(110.0 + LIFE, LIFE, [])
+    assert seen.version is None, "the list is asked for again"
+    assert not gone.is_set()
+    seen.listed(3, ["b"])
+    assert (set(seen.nodes), gone.is_set(), seen.version) == ({"me", "b"}, True, 3)

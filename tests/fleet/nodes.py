@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import psutil
 
 from tests.conftest import assert_nothing_left
 from tests.journeys.running import Gateway, command_line, eventually, start
+from tests.ports import free_port
 from tests.redis_server import RedisServer
 
 TIMEOUT = 3.0  # seconds of silence until a node counts as dead
@@ -205,7 +205,7 @@ async def fleet(logs: Path, count: int = 3, *, keeps: bool = True, **settings: s
             for number in range(count):
                 place = root / f"n{number}"
                 place.mkdir(mode=0o711)
-                port = _free_port()
+                port = free_port()
                 to_redis = await stack.enter_async_context(Wire(redis.port).laid())
                 to_it = await stack.enter_async_context(Wire(port).laid())
                 nodes.append(Node(place, port, to_redis, to_it))
@@ -223,9 +223,3 @@ async def fleet(logs: Path, count: int = 3, *, keeps: bool = True, **settings: s
                 for node in nodes:
                     if node.gateway is not None and node.gateway.process.poll() is None:
                         node.lose()
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])

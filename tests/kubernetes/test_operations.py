@@ -51,6 +51,11 @@ def test_every_setting_in_words_there_is() -> None:
         "sys_chroot",
         "write_files",
         "token_hashes",
+        "save_failed",
+        "store_unavailable",
+        "snapshot_not_shared",
+        "snapshots_wait",
+        "shared_storage_away",
     }
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", TEXT)) - others
     assert {"drain_timeout", "max_sessions"} <= named
