@@ -1,6 +1,5 @@
 """Two gateways of one fleet in the test's own process, with a Redis of their own."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from gateway.records import SessionId
 from gateway.tenancy.capability import Capabilities
 from gateway.web.forward import Forwards, forwarding
 from tests.inside import Inside, inside
+from tests.ports import free_ports
 from tests.redis_server import redis_server
 from tests.web.nodes import Neighbours, World
 
@@ -37,7 +37,7 @@ async def pair(directory: Path, **settings: str) -> AsyncIterator[Pair]:
     """They are there for this block."""
     usual = {"cluster_key": KEY, "snapshot_store": f"file:{directory / 'shared'}", "max_sessions": "4", **settings}
     async with redis_server(directory / "redis") as redis:
-        ports = _free_ports()
+        ports = free_ports(2)
         given = [
             {**usual, "redis_url": redis.url, "port": str(port), "node_address": f"http://127.0.0.1:{port}"}
             for port in ports
@@ -54,10 +54,3 @@ async def pair(directory: Path, **settings: str) -> AsyncIterator[Pair]:
 
 def _nowhere(session: SessionId) -> bool:
     return False
-
-
-def _free_ports() -> list[int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return [int(taken.getsockname()[1]) for taken in (one, other)]
