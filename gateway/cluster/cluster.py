@@ -161,7 +161,7 @@ class Cluster:
         try:
             self._require_part(again)
             answer = await self._waiting(Wish(session, tenant, nonce, name or "", again, here), self.epoch)
-        except BaseException:
+        except BaseException:  # a cancel too: the place that the request brought is nobody's then
             if grant is not None:
                 self._start(self.release(grant), f"release-{session}")
             raise
