@@ -138,7 +138,7 @@ class Heartbeat:
             await self.follower.returned()
         except GatewayError as error:
             log.warning("records_not_put_back", error=error.message)  # the next heartbeat that is back tries again
-        except Exception:  # as in `_tell`
+        except Exception:  # the outer edge of the task: a defect in it must not end the node's heartbeats
             log.exception("records_not_put_back")
 
     async def _tell(self, lease: Lease) -> None:

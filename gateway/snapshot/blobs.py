@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import IO, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
+from gateway.snapshot.folder import flush_directory
+
 PART = 1 << 20  # bytes that are in memory at once
 TAIL = b"CDPBLOB\x01"
 TAIL_SIZE = len(TAIL) + hashlib.sha256().digest_size
@@ -195,7 +197,7 @@ class DirectoryBlobs:
                 with suppress(OSError):  # swept later
                     new.unlink(missing_ok=True)
                 raise
-            _flush(path.parent)
+            flush_directory(path.parent)
         except OSError as error:
             raise _away(self._directory, error) from error
 
@@ -231,15 +233,6 @@ class DirectoryBlobs:
 
     def close(self) -> None:
         pass
-
-
-def _flush(directory: Path) -> None:
-    """A rename is there for good once its directory is on the disk (fsync(2))."""
-    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _away(directory: Path, error: OSError) -> BlobsAway:
