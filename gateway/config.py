@@ -92,6 +92,9 @@ class Config:
         node, None, "how other nodes of the fleet reach this one: http://HOST:PORT; from host and port if not set"
     )
     cluster_key: str | None = setting(secret, None, "what nodes of the fleet know each other by: the same on all")
+    cluster_ca: Path | None = setting(
+        path, None, "PEM file of who signs the nodes' certificates; those that this machine trusts if not set"
+    )
     node_timeout: float = setting(duration, 10.0, "when a silent node counts as dead")
     drain_timeout: float = setting(duration, 20.0, "how long a stop may take to save sessions")
     snapshot_store: str | None = setting(

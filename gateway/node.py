@@ -33,7 +33,7 @@ from gateway.pages.fetch import Fetches
 from gateway.pages.hosted import Hosted
 from gateway.pages.jobs import ROOM, SHARED_ROOM, open_jobs
 from gateway.pages.service import open_pages
-from gateway.records import Limits, Rules
+from gateway.records import Limits, Rules, SessionId
 from gateway.relay.relay import relaying
 from gateway.session.files import Files
 from gateway.session.incarnation import Means
@@ -86,6 +86,7 @@ def prepare(config: Config) -> Secrets:
     Raises OSError, and ConfigError for a certificate, tenants file or snapshot store that cannot be used.
     """
     tls.configured(config)
+    tls.trusting(config.cluster_ca)
     if config.snapshot_store is not None:
         try:
             snapshot_store(config.snapshot_store)
@@ -200,8 +201,12 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
         forwards: Forwards | None = None
         if cluster is not None and config.cluster_key is not None:
             hops = Hops(config.cluster_key.encode(), config.node)
+
+            def here(session: SessionId) -> bool:
+                return registry.live(session) is not None
+
             forwards = await stack.enter_async_context(
-                forwarding(cluster, hops, access.capabilities, lambda session: registry.live(session) is not None)
+                forwarding(cluster, hops, access.capabilities, here, tls=tls.trusting(config.cluster_ca))
             )
         forward = None if forwards is None else partial(answer_at, forwards)
         jobs = await stack.enter_async_context(

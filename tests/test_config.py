@@ -58,6 +58,7 @@ TAKEN: dict[str, tuple[str, object]] = {
     "redis_url": ("redis://r", "redis://r"),
     "node_address": ("n:1", "http://n:1"),
     "cluster_key": ("k", "k"),
+    "cluster_ca": ("/a/ca.pem", Path("/a/ca.pem")),
     "node_timeout": ("1s", 1.0),
     "drain_timeout": ("1s", 1.0),
     "snapshot_store": ("file:/s", "file:/s"),

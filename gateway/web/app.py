@@ -178,5 +178,5 @@ def build_app(
     app.router.add_get("/metrics", health.metrics)
     if forwards is not None:
         Between(registry, fetches.answer).routes(app)
-        health.gather(forwards)
+        health.gather(forwards.counted)
     return app

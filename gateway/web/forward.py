@@ -8,15 +8,12 @@ then the first node asks its handler again.
 import asyncio
 import ssl
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 import structlog
 from aiohttp import web
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
-from prometheus_client.registry import Collector
 
 from browser_pool.tasks import Start, crew, to_the_end
 from gateway.cluster.fleet import Elsewhere, Lease
@@ -28,7 +25,9 @@ from gateway.web.arrival import HOP
 from gateway.web.door import NUMBER, credential
 from gateway.web.forward_http import CONNECT, Misdirected, OwnerUnreachable, Roads, Sent, Unrepeatable
 from gateway.web.forward_socket import dialled, refused, upgrade_head
+from gateway.web.forwarded_counts import Forwarded, Kind
 from gateway.web.splice import GONE, Splice, splice
+from gateway.web.under_way import UnderWay
 
 log = structlog.get_logger()
 FORWARDED = web.RequestKey("forwarded", str)  # the node that has answered it, and has counted and audited it
@@ -55,7 +54,7 @@ class Peers(Protocol):
         """See cluster/fleet.py."""
 
 
-class Forwards(Collector):
+class Forwards:
     """All requests that other nodes answer, and those of other nodes that are answered here. Made by `forwarding`.
 
     `here` says whether a session runs on this node.
@@ -73,18 +72,15 @@ class Forwards(Collector):
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.hops = hops
-        self.counts: Counter[str] = Counter()  # how many were forwarded, by kind, and how many failed
-        self.seconds = 0.0  # in all, to the end of the answers, or the 101 of a websocket
+        self.counted = Forwarded(lambda: len(self._splices))
         self._peers = peers
         self._capabilities = capabilities
         self._here = here
         self._roads = roads
         self._start = start
-        self._watch = watch
-        self._watched: set[str] = set()
         self._tls = tls
         self._splices: set[Splice] = set()
-        self._asked: dict[str, set[asyncio.Timeout]] = {}  # requests under way, by node
+        self._under_way = UnderWay(peers.gone, watch, self.died)
 
     @property
     def name(self) -> str:
@@ -96,33 +92,22 @@ class Forwards(Collector):
         """Websockets that are forwarded now."""
         return len(self._splices)
 
+    @property
+    def under_way(self) -> int:
+        """Requests that other nodes have not answered yet."""
+        return len(self._under_way)
+
     def died(self, node: str) -> None:
         """That node is gone: its websockets are closed (1012), and requests that it was answering fail."""
         for spliced in self._splices:
             if spliced.node == node:
                 spliced.end(GONE)
-        for limit in self._asked.get(node, ()):
-            if not limit.expired():
-                limit.reschedule(asyncio.get_running_loop().time())
+        self._under_way.end(node)
 
     def close_all(self) -> None:
         """This node stops: all forwarded websockets are closed (1001)."""
         for spliced in self._splices:
             spliced.end(STOPPING)
-
-    def collect(self) -> list[Metric]:
-        """What Prometheus asks for (`web/health.py`)."""
-        counted = CounterMetricFamily("gateway_forwarded", "Requests that another node answered", labels=["kind"])
-        for kind in ("http", "websocket"):
-            counted.add_metric([kind], self.counts[kind])
-        answered = self.counts["http"] + self.counts["websocket"]
-        words = "From a request's forwarding to the end of the other node's answer, or the 101 of a websocket"
-        return [
-            counted,
-            SummaryMetricFamily("gateway_forward_seconds", words, count_value=answered, sum_value=self.seconds),
-            CounterMetricFamily("gateway_forward_failures", "Other nodes that did not answer", self.counts["failed"]),
-            GaugeMetricFamily("gateway_forwarded_open", "Websockets that another node answers", self.open),
-        ]
 
     async def answered(
         self, request: web.Request, handle: Callable[[], Awaitable[web.StreamResponse]]
@@ -160,7 +145,7 @@ class Forwards(Collector):
         hop = Hop(self.name, "", "http", "localhost", "", grant, tenant, digest(body))
         header = self.hops.signed(hop, node, Asked(method, path))
         try:
-            async with self._under_way(node):
+            async with self._under_way.at(node):
                 return await self._roads.ask(method, node, path, header, body)
         except OwnerUnreachable as error:
             if grant is not None and not error.sent:
@@ -171,7 +156,7 @@ class Forwards(Collector):
         """What another node answers to the same GET for what it has itself. Raises NODE_UNREACHABLE."""
         header = self.hops.signed(self._hop(request), node, Asked("GET", request.rel_url.raw_path_qs))
         try:
-            async with self._under_way(node):
+            async with self._under_way.at(node):
                 return await self._roads.look(request, node, header)
         except OwnerUnreachable as error:
             raise unreachable(node, error.sent) from error
@@ -234,34 +219,34 @@ class Forwards(Collector):
 
     async def _over(self, request: web.Request, node: str, hop: Hop, sent: Sent) -> web.StreamResponse:
         """Over the hop. Raises OwnerUnreachable, Misdirected, Unrepeatable."""
-        self._follow(node)
+        self._under_way.follow(node)
         header = self.hops.signed(hop, node, Asked(request.method, request.rel_url.raw_path_qs))
         socket = request.headers.get("Upgrade", "").lower() == "websocket"
-        kind, began = "websocket" if socket else "http", time.monotonic()
+        began = time.monotonic()
+        kind: Kind = "websocket" if socket else "http"
         try:
             if socket:
                 response = await self._socket(request, node, header, sent)
             else:
-                async with self._under_way(node):
+                async with self._under_way.at(node):
                     response = await self._roads.forward(request, node, header, sent)
         except OwnerUnreachable as error:
             sent.head = sent.head and error.sent
-            self.counts["failed"] += 1
+            self.counted.failed += 1
             log.warning("node_unreachable", node=node, why=str(error), sent=sent.head)
             raise
         except asyncio.CancelledError:  # the client has gone
             if sent.head:
                 request[FORWARDED] = node
             raise
-        self.counts[kind] += 1
-        self.seconds += time.monotonic() - began
+        self.counted.add(kind, time.monotonic() - began)
         request[FORWARDED] = node
         return response
 
     async def _socket(self, request: web.Request, node: str, header: str, sent: Sent) -> web.StreamResponse:
         owner = await dialled(node, CONNECT, self._tls)
         try:
-            async with self._under_way(node):
+            async with self._under_way.at(node):
                 sent.head = True
                 owner.transport.write(upgrade_head(request, header))
                 head = await owner.head
@@ -277,19 +262,6 @@ class Forwards(Collector):
         self._start(self._run(spliced), "forwarded")
         return web.Response(status=101)
 
-    def _follow(self, node: str) -> None:
-        """See to it that its end is noticed."""
-        if node not in self._watched:
-            self._watched.add(node)
-            self._watch(self._until_gone(node), f"forwards-{node}")
-
-    async def _until_gone(self, node: str) -> None:
-        try:
-            await self._peers.gone(node).wait()
-        finally:
-            self._watched.discard(node)
-        self.died(node)
-
     async def _run(self, spliced: Splice) -> None:
         try:
             await spliced.run()
@@ -298,24 +270,6 @@ class Forwards(Collector):
         finally:
             self._splices.discard(spliced)
             log.info("forwarded_client_gone", node=spliced.node)
-
-    @asynccontextmanager
-    async def _under_way(self, node: str) -> AsyncIterator[None]:
-        """A request to `node`, which fails as soon as that is known to be gone. Raises OwnerUnreachable."""
-        try:
-            async with asyncio.timeout(None) as limit:
-                asked = self._asked.setdefault(node, set())
-                asked.add(limit)
-                try:
-                    yield
-                finally:
-                    asked.discard(limit)
-                    if not asked and self._asked.get(node) is asked:
-                        del self._asked[node]
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise OwnerUnreachable("it is gone", gone=True) from None
 
     def _hop(self, request: web.Request, grant: Lease | None = None, *, only: SessionId | None = None) -> Hop:
         number = request.get(NUMBER, "")

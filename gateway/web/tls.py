@@ -58,6 +58,21 @@ def configured(config: Config) -> Certificate | None:
     return read(config.tls_cert, config.tls_key)
 
 
+def trusting(authorities: Path | None) -> ssl.SSLContext | None:
+    """How certificates of other nodes are judged; None: by the authorities of this machine. Raises ConfigError."""
+    if authorities is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # a certificate for the name that was asked for is wanted
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(authorities)
+    except ssl.SSLError:
+        raise ConfigError(f"cluster_ca: {authorities} holds no certificate in PEM form") from None
+    except OSError as error:
+        raise ConfigError(f"cluster_ca: {authorities} cannot be read: {error.strerror}") from None
+    return context
+
+
 class Served:
     """The certificate that handshakes get; `follow` keeps it that of the files."""
 

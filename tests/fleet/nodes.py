@@ -170,7 +170,7 @@ class Fleet:
             "redis_url": f"redis://127.0.0.1:{node.to_redis.port}/0",
             "snapshot_store": f"file:{self.shared}",
             "port": str(node.port),
-            "node_address": f"http://127.0.0.1:{node.to_it.port}",
+            "node_address": f"http{'s' if 'tls_cert' in self.settings else ''}://127.0.0.1:{node.to_it.port}",
             **settings,
         }
         node.gateway = await asyncio.to_thread(start, node.place, self.logs, given)

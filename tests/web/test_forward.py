@@ -57,7 +57,7 @@ async def test_the_other_node_answers_as_if_it_had_been_asked(pair: tuple[Node, 
     assert headers["X-Request-Id"] == said["number"]
     told = [line for line in logs if line["event"] == "request"]
     assert [line.get("hop", line.get("node")) for line in told] == [first.name, second.name], "on both, joined by id"
-    assert first.forwards.counts == {"http": 1}
+    assert first.forwards.counted.by_kind == {"http": 1}
     assert (first.asked, second.asked) == (1, 1)
 
 
@@ -175,7 +175,7 @@ async def test_who_moves_for_ever_is_given_up(pair: tuple[Node, Node], http: Cli
     first.world.toss = 100
     status, said, headers = await ask(http, first, "/session/s")
     assert (status, said["error"]["code"], headers["Retry-After"]) == (503, "store_unavailable", "1")
-    assert (first.asked, first.forwards.counts["failed"]) == (3, 0)
+    assert (first.asked, first.forwards.counted.failed) == (3, 0)
 
 
 async def test_a_node_that_is_not_there(pair: tuple[Node, Node], http: ClientSession) -> None:
@@ -188,7 +188,7 @@ async def test_a_node_that_is_not_there(pair: tuple[Node, Node], http: ClientSes
     first.world.grants[lease.session] = lease
     status, _, _ = await ask(http, first, f"/session/{lease.session}", "POST", data=b"x")
     assert (status, first.world.released) == (503, [lease]), "the place that it never heard of goes back"
-    assert first.forwards.counts["failed"] == 2
+    assert first.forwards.counted.failed == 2
 
 
 async def test_a_granted_place_is_used_or_goes_back(pair: tuple[Node, Node], http: ClientSession) -> None:
@@ -224,7 +224,7 @@ async def test_what_a_dead_node_was_asked_is_not_done_twice(pair: tuple[Node, No
     assert (status, said["error"]["code"], headers["Retry-After"]) == (503, "node_unreachable", "2")
     assert "whether it was done" in said["error"]["message"]
     assert first.asked == 1
-    assert first.forwards._asked == {}
+    assert first.forwards.under_way == 0
 
 
 async def test_what_a_dead_node_was_only_to_tell_another_tells(pair: tuple[Node, Node], http: ClientSession) -> None:

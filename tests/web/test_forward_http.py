@@ -112,7 +112,7 @@ async def test_an_answer_that_breaks_off_is_seen_to(pair: tuple[Node, Node], htt
     with pytest.raises(ClientPayloadError):
         async with http.get(f"{first.name}/session/s/files?pieces=9&break{how}") as answer:
             await answer.read()
-    assert first.forwards._asked == {}
+    assert first.forwards.under_way == 0
 
 
 async def test_a_node_that_dies_in_the_middle_of_its_answer(pair: tuple[Node, Node], http: ClientSession) -> None:

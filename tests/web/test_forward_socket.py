@@ -176,7 +176,7 @@ async def test_what_is_no_answer(said: bytes) -> None:
             await driver(first)
         assert (refused.value.response.status_code, refused.value.response.headers["Retry-After"]) == (503, "2")
         assert b"node_unreachable" in refused.value.response.body
-        assert first.forwards._asked == {}
+        assert first.forwards.under_way == 0
 
 
 async def test_a_place_on_a_node_that_is_not_there() -> None:

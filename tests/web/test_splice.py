@@ -40,7 +40,7 @@ async def test_messages_pass_both_ways(pair: tuple[Node, Node]) -> None:
         assert first.forwards.open == 1
         assert len(first.connections) == 1, "it is counted until it is closed"
     await until(lambda: first.forwards.open == 0)
-    assert first.forwards.counts == {"websocket": 1}
+    assert first.forwards.counted.by_kind == {"websocket": 1}
     assert (first.asked, second.asked) == (1, 1)
     await second.cancelled.wait()
 

@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 
 from gateway.config import ConfigError, load
 from gateway.node import prepare
-from gateway.web.tls import Certificate, Served, read
+from gateway.web.tls import Certificate, Served, read, trusting
 from tests.inside import TOKEN, ask, inside
 from tests.web.certificates import make
 
@@ -142,6 +142,22 @@ async def test_all_that_is_handed_out_is_wss_and_works(tmp_path: Path) -> None:
                 assert one["result"]["result"]["value"] == large
             async with http.delete(f"/session/{session['id']}?purge=true") as answer:
                 assert answer.status == 200
+
+
+def test_whom_nodes_trust(tmp_path: Path) -> None:
+    assert trusting(None) is None
+    crt, key = make(tmp_path)
+    context = trusting(crt)
+    assert context is not None
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert [one["subject"] for one in context.get_ca_certs()] == [((("commonName", "server"),),)]
+    for file, words in ((key, "holds no certificate"), (tmp_path / "none", "cannot be read: No such file")):
+        with pytest.raises(ConfigError, match=f"^cluster_ca: .*{words}"):
+            trusting(file)
+        config = load({"data_dir": str(tmp_path / "data"), "cluster_ca": str(file)}, {}, None)
+        with pytest.raises(ConfigError, match="cluster_ca: "):
+            prepare(config)
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_gateway_does_not_start_with_one_that_cannot_be_used(tmp_path: Path) -> None:
