@@ -36,8 +36,8 @@ from gateway.pages.service import open_pages
 from gateway.records import Limits, Rules, SessionId
 from gateway.relay.relay import relaying
 from gateway.session.files import Files
-from gateway.session.incarnation import Means
 from gateway.session.janitor import keep_sharing, keep_sweeping
+from gateway.session.means import Means
 from gateway.session.profiles import Profiles
 from gateway.session.registry import Registry, open_registry
 from gateway.snapshot.blobs import snapshot_store

@@ -29,7 +29,7 @@ from gateway.identity.launch import weighted
 from gateway.pages.jar import Jar
 from gateway.pages.line import Line
 from gateway.records import Egress, Identity, Rules
-from gateway.session.incarnation import Means
+from gateway.session.means import Means
 
 MOST = 10 << 20  # bytes of a body, uncompressed
 HOPS = 20  # redirects, as in Chromium

@@ -10,8 +10,8 @@ import structlog
 from gateway.cluster.fleet import Fleet
 from gateway.errors import CloseCode, Code, GatewayError
 from gateway.records import SessionId, SessionRecord, Status
-from gateway.session.incarnation import Means
 from gateway.session.leaving import leaving
+from gateway.session.means import Means
 from gateway.session.orphans import Orphans
 from gateway.session.roll import Roll, ended
 from gateway.store.base import Fenced, Store

@@ -1,11 +1,9 @@
 """One browser of a session: leased, filled from what was saved, and saved again when it is put away."""
 
 import asyncio
-import shutil
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -15,96 +13,22 @@ from browser_pool.browser import Browser, Work
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone
 from browser_pool.errors import BrowserFailed, NoRoom
 from browser_pool.extensions import ExtensionRefused
-from browser_pool.pool import BrowserPool
 from browser_pool.spec import Mode
 from browser_pool.tasks import running
 from gateway.adblock.blocking import blocking
-from gateway.adblock.filters import Filters
 from gateway.adblock.thrift import thrifty
-from gateway.egress.pattern import BadPattern
-from gateway.egress.process import EgressDown, EgressProcess
-from gateway.egress.terms import Terms
-from gateway.egress.usage import Usage
 from gateway.errors import Code, GatewayError
 from gateway.identity.keeper import Keeper, keeping
-from gateway.records import Rules, SessionId, SessionRecord, SessionSpec, Source
-from gateway.session.files import Files
-from gateway.session.life import Cause
+from gateway.records import SessionId, SessionRecord, Source
+from gateway.session.means import Means
 from gateway.session.precedence import Precedence
 from gateway.session.source import readable
-from gateway.snapshot.document import ContextDocument, Tab
-from gateway.snapshot.folder import instant
+from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.restore import Pages, restoring
-from gateway.snapshot.settle import written
-from gateway.snapshot.vault import SnapshotInfo, Vault
-from gateway.tenancy.queue import Slots
-from gateway.tenancy.quota import Quotas
-from gateway.tenancy.storage import Storage
+from gateway.snapshot.vault import Vault
 
 log = structlog.get_logger()
 GIVE_WAY = 1.0  # seconds that pages wait for other sessions to be made
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What every session needs to have a browser and to be saved."""
-
-    pool: BrowserPool
-    slots: Slots
-    vault: Vault
-    files: Files
-    precedence: Precedence = field(default_factory=Precedence)
-    egress: EgressProcess = field(default_factory=EgressProcess)
-    quotas: Quotas = field(default_factory=Quotas)
-    storage: Storage | None = None
-    filters: Filters = field(default_factory=Filters)
-    placed: bool = False  # a session that begins has its place already, by the fleet
-    kept: Callable[[SessionRecord, SnapshotInfo], Awaitable[None]] | None = None  # after a save that is a profile's too
-
-    async def lead(self, browser: Browser, spec: SessionSpec) -> None:
-        """From now on the browser's road leads where the session may go; until then it leads nowhere."""
-        if browser.road is None:
-            return
-        tenant = self.quotas.tenant_of(spec.tenant)
-        terms = Terms(Rules(tenant.egress_allow, tenant.egress_deny), spec.egress)
-        try:
-            await self.egress.assign(browser.road.port, terms)
-        except (EgressDown, BadPattern) as error:
-            raise GatewayError(Code.BROWSER_FAILED, f"the browser's way to the network: {error}") from error
-
-    async def used(self, browser: Browser) -> Usage:
-        """What the browser has used of the network."""
-        return Usage() if browser.road is None else await self.egress.usage(browser.road.port)
-
-    async def save(
-        self,
-        record: SessionRecord,
-        document: ContextDocument,
-        *,
-        profile: Path | None,
-        kind: str,
-        reason: str,
-        fence: int,
-        checkpoint: bool = False,
-        beside: int | None = None,
-    ) -> SnapshotInfo:
-        """As `Vault.save`, within what the tenant's snapshots may take. Raises QUOTA_EXCEEDED, too."""
-        tenant = record.spec.tenant
-        if self.storage is not None:
-            await self.storage.make_room(tenant)
-        info = await self.vault.save(
-            record.id,
-            document,
-            profile=profile,
-            kind=kind,
-            reason=reason,
-            checkpoint=checkpoint,
-            fence=fence,
-            beside=beside,
-        )
-        if self.storage is not None:
-            await self.storage.changed(tenant, record.id)
-        return info
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,101 +161,10 @@ def _known(document: ContextDocument | None, *, storage: bool) -> ContextDocumen
     return ContextDocument(origins=document.origins if storage else (), permissions=document.permissions)
 
 
-async def salvaged(record: SessionRecord, means: Means) -> SnapshotInfo:
-    """Save the profile that the session's browser left when it ended with an earlier process of ours."""
-    kind = record.spec.launch.mode.kind
-    async with means.pool.salvaged(record.id) as directory:
-        await means.files.collect(record.id, directory)
-        document = await _remembered(record, None, means)
-        info = await means.save(
-            record,
-            document,
-            profile=directory.profile,
-            kind=kind,
-            reason="gateway_killed",
-            fence=record.incarnation,
-        )
-    if record.spec.persist_profile and means.kept is not None:
-        await means.kept(record, info)
-    return info
-
-
 async def _has_profile(source: Source, mode: Mode, vault: Vault) -> bool:
     """Whether the snapshot has a profile that this kind of browser can read."""
     info = next((info for info in await vault.list(source.session) if info.version == source.version), None)
     return info is not None and info.has_profile and info.kind == mode.kind
-
-
-async def saved(
-    record: SessionRecord, browser: Browser, last: ContextDocument | None, cause: Cause, means: Means
-) -> SnapshotInfo:
-    """Keep a browser that is put away; at the end it has ended. Raises GatewayError.
-
-    With its `last` words it is asked to end, which makes it write its profile. One that crashed or hangs (None) leaves
-    what it had written by then.
-    """
-    profile, kind = browser.directory.profile, browser.mode.kind
-    if last is not None:
-        await written(browser)
-        if not await browser.close():
-            log.warning("browser_not_closed_gently", session=record.id, reason=browser.reason)
-    await browser.kill()  # files still being written are worth nothing
-    document = await _remembered(record, browser.pages.values(), means) if last is None else last
-    reason, fence = cause.word, record.incarnation
-    try:
-        return await means.save(record, document, profile=profile, kind=kind, reason=reason, fence=fence)
-    except GatewayError as error:
-        if (version := error.details.get("savedHere")) is not None:
-            # All of it is on this node's disk; what nodes share has it as soon as that can be reached (`Vault.share`).
-            log.warning("snapshot_not_shared", session=record.id, version=version, error=error.message)
-            return SnapshotInfo(record.id, version, instant(time.time()), 0, reason, kind, False, fence=fence)
-        if last is None or error.code is not Code.SAVE_FAILED:
-            raise
-        # A full disk: the profile itself takes the room, and the document alone is small and has the login.
-        log.warning("profile_not_saved", session=record.id, error=error.message)
-        await asyncio.to_thread(shutil.rmtree, profile, ignore_errors=True)
-    return await means.save(record, last, profile=None, kind=kind, reason=reason, fence=fence)
-
-
-async def _remembered(record: SessionRecord, urls: Iterable[str] | None, means: Means) -> ContextDocument:
-    """What goes with the profile of a browser that cannot be asked any more.
-
-    `urls` are the pages that were open, where that is known; their sessionStorage, session cookies and what else the
-    profile has not are those of the last snapshot. One that was taken while that browser ran is no older than the
-    checkpoint's interval, while Chromium writes cookies every 30 s and localStorage up to a minute late: it overlays
-    the profile. Beside an older one the profile stands.
-    """
-    source = await readable(record, means.vault)
-    if source is None:
-        return ContextDocument(stale=True)
-    last = await means.vault.load_document(source.session, source.version)
-    infos = await means.vault.list(source.session)
-    fence = next((info.fence for info in infos if info.version == source.version), None)
-    overlay = source.session == record.id and fence == record.incarnation
-    tabs = last.tabs if urls is None else reopened(last.tabs, urls)
-    return replace(last, tabs=tabs, stale=not overlay, overlay=overlay)
-
-
-def reopened(tabs: Iterable[Tab], urls: Iterable[str]) -> tuple[Tab, ...]:
-    """A tab for each of `urls`, in their order: each of `tabs` is taken once, for a page of its URL."""
-    left = list(tabs)
-    found = []
-    for url in urls:
-        tab = next((tab for tab in left if tab.url == url), None)
-        if tab is not None:
-            left.remove(tab)
-        found.append(tab or Tab(url))
-    return tuple(found)
-
-
-async def snapshot(
-    record: SessionRecord, document: ContextDocument, means: Means, *, reason: str, checkpoint: bool = False
-) -> SnapshotInfo:
-    """Save what was captured of a browser that goes on running. Raises GatewayError."""
-    kind, fence = record.spec.launch.mode.kind, record.incarnation
-    return await means.save(
-        record, document, profile=None, kind=kind, reason=reason, checkpoint=checkpoint, fence=fence
-    )
 
 
 async def _open(devtools: DevTools, url: str) -> None:

@@ -9,8 +9,9 @@ import structlog
 from gateway.cluster.fleet import Fleet, Lease
 from gateway.errors import GatewayError
 from gateway.records import Kind, SessionRecord, Status
-from gateway.session.incarnation import Means, salvaged
+from gateway.session.means import Means
 from gateway.session.orphans import KILLED, orphaned
+from gateway.session.saving import salvaged
 from gateway.session.session import Session
 from gateway.snapshot.vault import SnapshotInfo
 from gateway.store.base import Store

@@ -13,7 +13,7 @@ from gateway.cluster.fleet import Alone, Fleet, Lease
 from gateway.errors import Code, GatewayError
 from gateway.records import Kind, SessionId, SessionRecord, SessionSpec, Source, Status
 from gateway.session.changes import Changes
-from gateway.session.incarnation import Means
+from gateway.session.means import Means
 from gateway.session.places import Places
 from gateway.session.recover import recover
 from gateway.session.roll import ended

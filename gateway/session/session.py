@@ -20,14 +20,15 @@ from gateway.relay.overrides import Override
 from gateway.relay.park import Holder
 from gateway.session import life
 from gateway.session.desk import Desk
+from gateway.session.effects import Effects
 from gateway.session.held import Held
-from gateway.session.incarnation import Means, snapshot
 from gateway.session.ledger import Ledger
 from gateway.session.life import Cause, Role, SeatId, State, Terms
 from gateway.session.machine import advance, deadline, seats, shown, told
+from gateway.session.means import Means
+from gateway.session.saving import snapshot
 from gateway.session.seat import Seat, refusal
 from gateway.session.source import source_of
-from gateway.session.tenure import Tenure
 from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.vault import SnapshotInfo
 from gateway.store.base import Store
@@ -50,15 +51,14 @@ class Session:
         waits = adopt is not None and record.status is Status.DETACHED
         self.pulse = Pulse(record.last_used_at or record.created_at if waits else time.time())
         self._ledger = Ledger(record, store)
-        self._tenure: Tenure | None = None
         self._fault: GatewayError | None = None
-        self._adopt = adopt is not None
         self._means = means
         self._inbox: asyncio.Queue[life.Event] = asyncio.Queue()
         asleep = record.status is Status.SUSPENDED
         self._state: State = life.Suspended(Cause.UNUSED) if asleep else life.Starting(until=adopt)
-        self._desk = Desk(self._inbox.put_nowait)
-        self._holding: asyncio.Task[None] | None = None
+        post = self._inbox.put_nowait
+        self._desk = Desk(post)
+        self._effects = Effects(self._ledger, means, self._desk, self.pulse, post, self._cause, adopt=adopt is not None)
         self._using = 0  # blocks of `busy`
         self._abandoned = False
         self._calm = asyncio.Event()  # no client, and no browser on its way to or from it
@@ -76,11 +76,11 @@ class Session:
     @property
     def failure(self) -> GatewayError | None:
         """Why the last launch or save failed."""
-        return self._fault or (self._tenure.failure if self._tenure is not None else None)
+        return self._fault or self._effects.failure
 
     @property
     def _held(self) -> Held | None:
-        return self._tenure.held if self._tenure is not None else None
+        return self._effects.held
 
     @property
     def terms(self) -> Terms:
@@ -229,8 +229,7 @@ class Session:
         """End the browser at once, saved or not: the time for a drain is over."""
         self._abandoned = True
         self._inbox.put_nowait(life.Tick())
-        if self._holding is not None:
-            self._holding.cancel()
+        self._effects.give_up()
 
     async def amend(
         self,
@@ -264,7 +263,7 @@ class Session:
         """Live until suspended or ended. `forget` is called in the same moment, so nobody posts into a void."""
         async with asyncio.TaskGroup() as work:
             if isinstance(self._state, life.Starting):
-                self._carry_out(life.Launch(), work)
+                self._effects.carry_out(life.Launch(), work)
                 await self._write_down()
             while True:
                 await self._apply(await self._next(), work)
@@ -308,14 +307,16 @@ class Session:
         before = self._state
         self._state, effects = advance(before, event, time.time(), self.terms)
         for effect in effects:
-            self._carry_out(effect, work)
+            if isinstance(effect, life.Launch):
+                self.over.clear()
+            self._effects.carry_out(effect, work)
         if isinstance(event, life.BrowserGone | life.BrowserFailed) and before != self._state:
             self._ledger.change(failures=self.record.failures + 1)
         if isinstance(before, life.Starting) and isinstance(self._state, life.Detached) and self._held is not None:
             work.create_task(self._held.holder.leave())  # the group awaits it
         if isinstance(before, life.Attached) and seats(self._state)[:1] != (before.driver,):
             self._desk.driver_left()
-            self._used(time.time())
+            self._effects.used(time.time())
         elif isinstance(event, life.BrowserReady):
             self.pulse.at = time.time()
         elif isinstance(event, life.Use) and self._ledger.worth_noting(self.pulse.at):
@@ -334,54 +335,8 @@ class Session:
         else:
             self._calm.clear()
 
-    def _carry_out(self, effect: life.Effect, work: asyncio.TaskGroup) -> None:
-        match effect:
-            case life.Launch():
-                self.over.clear()
-                adopt, self._adopt = self._adopt, False
-                if not adopt:
-                    self._ledger.change(incarnation=self.record.incarnation + 1)
-                self._tenure = Tenure(self._ledger, self._means, self._inbox.put_nowait, self._cause, adopt)
-                self._holding = work.create_task(self._tenure.run())  # the group awaits it
-            case life.Release(save):
-                if (self._tenure is None or not self._tenure.release(save)) and self._holding is not None:
-                    self._holding.cancel()
-            case life.Park():
-                if self._held is not None:
-                    self._held.parking.park(work.create_task)
-            case life.Wake():
-                if self._held is not None:
-                    work.create_task(self._held.parking.wake())  # the group awaits it
-            case life.Admit(number):
-                self._admit(number)
-            case life.Refuse(number, code, cause):
-                self._desk.refuse(number, self._refusal(code, cause))
-            case life.Evict(number, close, words):
-                crashed = self.browser.reason if self.browser is not None and self.browser.gone.is_set() else ""
-                self._desk.evict(number, close, f"{words}: {crashed}" if crashed else words)
-
-    def _admit(self, number: SeatId) -> None:
-        seat = self._desk.waiting(number)
-        if seat is None or self.browser is None:
-            return  # it gave up in the meantime: its Detach is on the way
-        if seat.role is Role.DRIVER:
-            connections = self.record.connections + 1
-            # Each driver asks for itself whether the browser is kept, and for whom.
-            self._ledger.change(connections=connections, secret=None)
-            self._used(time.time())
-        seat.admit(self.browser)
-
-    def _used(self, now: float) -> None:
-        self.pulse.at = now
-        self._ledger.change(last_used_at=now)
-
     def _cause(self) -> Cause:
         return self._state.cause if isinstance(self._state, life.Suspending | life.Stopping) else Cause.STOPPED
-
-    def _refusal(self, code: Code, cause: Cause | None) -> GatewayError:
-        if code is Code.BROWSER_FAILED and self.failure is not None:
-            return self.failure
-        return refusal(code, cause)
 
     async def _write_down(self) -> None:
         self.record = shown(self.record, self._state, time.time())

@@ -10,9 +10,11 @@ from browser_pool.tasks import running
 from gateway.errors import GatewayError
 from gateway.session import life
 from gateway.session.held import Held, held
-from gateway.session.incarnation import Incarnation, Means, adopted, incarnated, saved, snapshot
+from gateway.session.incarnation import Incarnation, adopted, incarnated
 from gateway.session.ledger import Ledger
 from gateway.session.life import Cause, Save
+from gateway.session.means import Means
+from gateway.session.saving import saved, snapshot
 from gateway.snapshot.document import ContextDocument
 
 REMEMBERED = 20  # domains, and refusals, of browsers that are gone

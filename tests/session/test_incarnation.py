@@ -1,7 +1,5 @@
 """What a session's next browser starts from."""
 
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +7,7 @@ import pytest
 
 from browser_pool.binary import Binaries
 from browser_pool.spec import LaunchSpec, Mode
-from gateway.records import Kind, SessionSpec, Source
-from gateway.session.incarnation import reopened
-from gateway.snapshot import checkpoint
-from gateway.snapshot.document import Tab
+from gateway.records import Kind, SessionSpec
 from gateway.snapshot.parsing import parse
 from tests.inside import ADMIN, inside
 
@@ -53,31 +48,3 @@ async def test_the_same_kind_of_browser_gets_the_profile_and_permissions(tmp_pat
         document = await restored.context()
         assert document.origins[0].local_storage == (("k", "v"),)
         assert [(one.origin, one.name) for one in document.permissions] == [("http://127.0.0.1:9", "geolocation")]
-
-
-async def test_a_browser_that_hangs_is_saved_from_its_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGSTOP: it answers nothing any more. What it had written is kept, and what was saved before is not lost."""
-    monkeypatch.setattr(checkpoint, "LIMIT", 1.0)
-    cookies = [
-        {"name": "sid", "value": "one", "domain": "127.0.0.1", "path": "/"},
-        {"name": "kept", "value": "two", "domain": "127.0.0.1", "path": "/", "expires": 4102444800},
-    ]
-    async with inside(tmp_path) as gateway:
-        session = await gateway.registry.created(
-            replace(SPEC, checkpoint=60), parse({"cookies": cookies, "origins": []})
-        )
-        browser = session.browser
-        assert browser is not None
-        os.killpg(browser.pid, signal.SIGSTOP)
-        await session.stop(force=False)
-        assert session.record.snapshot == 2
-        assert list((tmp_path / "browsers").iterdir()) == []
-        revived = await gateway.registry.created(replace(SPEC, source=Source(session.record.id, 2)))
-        document = await revived.context()
-        assert {cookie.name: cookie.value for cookie in document.cookies} == {"sid": "one", "kept": "two"}
-        assert [tab.url for tab in document.tabs] == ["about:blank"]
-
-
-def test_each_tab_is_taken_once() -> None:
-    one, two = Tab("a", active=True, session_storage={"o": {"k": "v"}}), Tab("b")
-    assert reopened((one, two), ["b", "a", "a", "c"]) == (two, one, Tab("a"), Tab("c"))

@@ -13,7 +13,6 @@ from browser_pool.tasks import running
 from gateway.records import Kind, SessionRecord, SessionSpec, Status, new_session_id
 from gateway.session import janitor
 from gateway.session.files import Files
-from gateway.session.incarnation import Means
 from gateway.session.janitor import (
     JOB_RETENTION,
     STANDARD_RETENTION,
@@ -22,6 +21,7 @@ from gateway.session.janitor import (
     sweep_files,
     sweep_snapshots,
 )
+from gateway.session.means import Means
 from gateway.session.registry import Registry, open_registry
 from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.seal import Sealer
