@@ -22,6 +22,7 @@ from gateway.snapshot.seal import Sealer
 from gateway.snapshot.shared import SharedVault
 from gateway.snapshot.vault import Vault
 from gateway.store.base import Store
+from gateway.store.codec import Codec
 from gateway.store.connection import Connection, open_redis
 from gateway.store.redis import RedisStore
 from gateway.store.sqlite import open_store
@@ -32,8 +33,9 @@ log = structlog.get_logger()
 @asynccontextmanager
 async def remembered(config: Config) -> AsyncIterator[tuple[Store, Connection | None]]:
     """The store: of this machine, or of the fleet with the connection to its Redis. Raises STORE_UNAVAILABLE."""
+    codec = Codec(Sealer(config.encryption_key))
     if config.redis_url is None:
-        async with open_store(config.data_dir / "gateway.sqlite") as store:
+        async with open_store(config.data_dir / "gateway.sqlite", codec) as store:
             yield store, None
         return
     async with open_redis(config.redis_url) as redis:
@@ -42,7 +44,7 @@ async def remembered(config: Config) -> AsyncIterator[tuple[Store, Connection | 
             log.warning("redis_may_forget", maxmemory_policy=about.policy, advice="set it to noeviction")
         if not about.logged:
             log.warning("redis_does_not_persist", advice="set appendonly yes: what is suspended is forgotten with it")
-        yield RedisStore(redis, config.node), redis
+        yield RedisStore(redis, config.node, codec), redis
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from browser_pool.tasks import Start, crew
 from gateway.cluster.fleet import Elsewhere, Lease
 from gateway.errors import Code, GatewayError
 from gateway.pages.fetch import Answer, Asked
-from gateway.snapshot.seal import NoKey, Sealer
+from gateway.snapshot.seal import Sealer
 from gateway.store.jobs import Job, JobStatus, JobStore
 
 KEPT = 86400.0  # seconds that a result can be had
@@ -232,14 +232,12 @@ class Jobs:
         await self._store.finish(number, JobStatus.FAILED, result, time.time())
 
     def _sealed(self, number: str, what: str, data: bytes) -> bytes:
-        box = self._sealer.box(f"{number}/{what}")
-        return box.header + box.seal(0, data)
+        return self._sealer.enclosed(data, f"{number}/{what}")
 
     def _opened(self, number: str, what: str, data: bytes) -> bytes:
         try:
-            box = self._sealer.opened(data, f"{number}/{what}")
-            return box.open(0, data[len(box.header) :])
-        except (NoKey, ValueError):
+            return self._sealer.disclosed(data, f"{number}/{what}")
+        except ValueError:
             words = f"job {number}: it was sealed with a key that the gateway does not have, or is damaged"
             raise GatewayError(Code.SNAPSHOT_UNREADABLE, words) from None
 

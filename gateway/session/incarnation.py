@@ -26,6 +26,7 @@ from gateway.session.source import readable
 from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.restore import Pages, restoring
 from gateway.snapshot.vault import Vault
+from gateway.store.codec import locked
 
 log = structlog.get_logger()
 GIVE_WAY = 1.0  # seconds that pages wait for other sessions to be made
@@ -49,6 +50,7 @@ class Incarnation:
 @asynccontextmanager
 async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Incarnation]:
     """A browser with the session's context in it, for this block. Raises GatewayError."""
+    _opened(record)
     if record.spec.persist:  # from now on nobody else saves it: what is read next is the last there will be
         await means.vault.claim(record.id, record.incarnation)
     source, launch, filled = await readable(record, means.vault), record.spec.launch, False
@@ -107,6 +109,15 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Incar
         yield made
 
 
+def _opened(record: SessionRecord) -> None:
+    """Raises GatewayError where the record has what cannot be used."""
+    if locked(record.spec):
+        words = (
+            "a proxy's password or a header is sealed with a key that the gateway lacks: add it to encryption_key"
+        )
+        raise GatewayError(Code.SNAPSHOT_UNREADABLE, words)
+
+
 async def _show(made: Incarnation, pages: Pages | None, ready: Callable[[], None], precedence: Precedence) -> None:
     try:
         await made.answered.wait()
@@ -129,6 +140,7 @@ async def adopted(record: SessionRecord, means: Means) -> AsyncIterator[Incarnat
 
     Raises GatewayError when it does not answer; what it had written by then can be `salvaged`.
     """
+    _opened(record)
     unwanted = await means.filters.engine() if record.spec.block_ads else None
     unwanted = thrifty(record.spec.thrift, unwanted)
     async with AsyncExitStack() as stack:

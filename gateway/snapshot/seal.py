@@ -82,6 +82,19 @@ class Sealer:
         salt = os.urandom(SALT)
         return Box(BOX_MAGIC + _id(self._newest) + salt, _cipher(self._newest, salt), name)
 
+    def enclosed(self, data: bytes, name: str) -> bytes:
+        """Something small in a box of its own. `name` is what it is bound to."""
+        box = self.box(name)
+        return box.header + box.seal(0, data)
+
+    def disclosed(self, data: bytes, name: str) -> bytes:
+        """What was `enclosed` under that name. Raises ValueError: no key of ours, or it is damaged."""
+        try:
+            box = self.opened(data, name)
+        except NoKey:
+            raise ValueError("it is sealed with a key that the gateway does not have") from None
+        return box.open(0, data[len(box.header) :])
+
     def opened(self, header: bytes, name: str) -> "Box":
         """The box whose header begins `header`; `name` as it was made with.
 

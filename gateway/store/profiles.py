@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from pydantic import TypeAdapter
-
 from gateway.records import Upstream
 
 SCHEMA = """
@@ -80,19 +78,23 @@ class ProfileTable:
         self,
         run: Callable[[str, Sequence[Any]], Awaitable[int]],
         rows: Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]],
+        write: Callable[[Profile], bytes],
+        read: Callable[[str], Profile],
     ) -> None:
         self._run = run
         self._rows = rows
+        self._write = write
+        self._read = read
 
     async def add(self, profile: Profile) -> None:
         """See ProfileStore."""
         sql = "INSERT INTO profiles (id, tenant, used_at, record) VALUES (?, ?, ?, ?)"
-        await self._run(sql, (profile.id, profile.tenant, profile.used_at, _text(profile)))
+        await self._run(sql, (profile.id, profile.tenant, profile.used_at, self._write(profile).decode()))
 
     async def put(self, profile: Profile) -> bool:
         """See ProfileStore."""
         sql = "UPDATE profiles SET used_at = ?, record = ? WHERE id = ?"
-        return await self._run(sql, (profile.used_at, _text(profile), profile.id)) == 1
+        return await self._run(sql, (profile.used_at, self._write(profile).decode(), profile.id)) == 1
 
     async def get(self, profile: str) -> Profile | None:
         """See ProfileStore."""
@@ -112,11 +114,4 @@ class ProfileTable:
         return await self._run("DELETE FROM profiles WHERE id = ?", (profile,)) == 1
 
     async def _found(self, sql: str, values: Sequence[Any]) -> list[Profile]:
-        return [_record.validate_json(row[0]) for row in await self._rows(sql, values)]
-
-
-_record = TypeAdapter(Profile)
-
-
-def _text(profile: Profile) -> str:
-    return _record.dump_json(profile).decode()
+        return [self._read(row[0]) for row in await self._rows(sql, values)]

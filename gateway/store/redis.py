@@ -7,12 +7,11 @@ found by besides is in `places.py`; nothing ever goes through all keys.
 import json
 import secrets
 
-from pydantic import TypeAdapter
-
 from gateway.errors import Code, GatewayError
 from gateway.records import Identity, Kind, SessionId, SessionRecord
 from gateway.store import places
 from gateway.store.base import IDEMPOTENCY_LIFE, Fenced, Page, Query
+from gateway.store.codec import Codec
 from gateway.store.connection import PREFIX, Connection, script
 from gateway.store.filed import Filed, Put, Sheet
 from gateway.store.redis_jobs import RedisJobs
@@ -21,42 +20,44 @@ from gateway.store.redis_profiles import RedisProfiles
 SAVED = 5  # that `saved_as` gives
 ONCE = script("gateway.store", "once")
 LEADS = script("gateway.store", "leads")
-_record = TypeAdapter(SessionRecord)
-_identity = TypeAdapter(Identity)
 
 
 class RedisStore:
-    """The Store protocol for one node. `node` is its name: it is Fenced from sessions that others have a lease on."""
+    """The Store protocol for one node. `node` is its name: it is Fenced from sessions that others have a lease on.
 
-    def __init__(self, connection: Connection, node: str | None = None) -> None:
+    `codec` seals what is secret in a record.
+    """
+
+    def __init__(self, connection: Connection, node: str | None = None, codec: Codec | None = None) -> None:
+        self._codec = codec or Codec()
         self._redis = connection
         self._filed = Filed(connection, "session")
         self._node = node or ""
         self._leader = node or secrets.token_hex(8)
         self.jobs = RedisJobs(connection, node)
-        self.profiles = RedisProfiles(connection)
+        self.profiles = RedisProfiles(connection, self._codec)
 
     # --- one record ---
 
     async def insert(self, record: SessionRecord) -> None:
         """See Store."""
-        if not await self._filed.add(_sheet(record), places.numbered(record.created_at)):
+        if not await self._filed.add(self._sheet(record), places.numbered(record.created_at)):
             words = f"session records cannot be written: there is a session {record.id} already"
             raise GatewayError(Code.STORE_UNAVAILABLE, words)
 
     async def put_back(self, record: SessionRecord) -> bool:
         """See Store."""
         among = (places.listed(places.part(record.spec.tenant)), places.RUNNING)
-        return await self._filed.add(_sheet(record), places.numbered(record.created_at), among, self._node)
+        return await self._filed.add(self._sheet(record), places.numbered(record.created_at), among, self._node)
 
     async def get(self, session: SessionId) -> SessionRecord | None:
         """See Store."""
         text = await self._filed.get(session)
-        return None if text is None else _record.validate_json(text)
+        return None if text is None else self._codec.read_record(text)
 
     async def update(self, record: SessionRecord) -> None:
         """See Store."""
-        done = await self._filed.put(_sheet(record), self._node)
+        done = await self._filed.put(self._sheet(record), self._node)
         if done is Put.LATE:
             raise Fenced(f"session {record.id}: incarnation {record.incarnation} is not the last, or it was erased")
         if done is Put.FOREIGN:
@@ -74,25 +75,25 @@ class RedisStore:
         found = await self._filed.page(places.part(query.tenant), query.cursor, query.limit + 1, sets)
         if found is None:
             raise GatewayError(Code.BAD_REQUEST, f"cursor: there is no session {query.cursor}")
-        records = _records(found[: query.limit])
+        records = self._records(found[: query.limit])
         return Page(tuple(records), records[-1].id if len(found) > query.limit else None)
 
     async def running(self, node: str | None = None) -> list[SessionRecord]:
         """See Store."""
-        return [_record.validate_json(text) async for text in self._filed.every(places.running(node))]
+        return [self._codec.read_record(text) async for text in self._filed.every(places.running(node))]
 
     async def saved_as(self, tenant: str, name: str) -> list[SessionRecord]:
         """See Store."""
         where = places.saved(places.part(tenant), name)
-        return _records(await self._filed.range(where, "+inf", "-inf", limit=SAVED, highest=True))
+        return self._records(await self._filed.range(where, "+inf", "-inf", limit=SAVED, highest=True))
 
     async def due(self, now: float) -> list[SessionRecord]:
         """See Store."""
-        return _records(await self._filed.range(places.DUE, "-inf", repr(float(now))))
+        return self._records(await self._filed.range(places.DUE, "-inf", repr(float(now))))
 
     async def ended_before(self, instant: float, kind: Kind) -> list[SessionRecord]:
         """See Store."""
-        return _records(await self._filed.range(places.ended(kind), "-inf", f"({float(instant)!r}"))
+        return self._records(await self._filed.range(places.ended(kind), "-inf", f"({float(instant)!r}"))
 
     # --- what is claimed ---
 
@@ -115,37 +116,35 @@ class RedisStore:
 
     async def add_identity(self, tenant: str, name: str, identity: Identity) -> bool:
         """See Store."""
-        text = _identity.dump_json(identity)
+        text = self._codec.identity(identity, tenant, name)
         return bool(await self._redis.call("HSETNX", _identities(tenant), name, text, repeat=False))
 
     async def put_identity(self, tenant: str, name: str, identity: Identity) -> bool:
         """See Store."""
-        text = _identity.dump_json(identity)
+        text = self._codec.identity(identity, tenant, name)
         return bool(await self._redis.call("HSET", _identities(tenant), name, text, repeat=False))
 
     async def identity(self, tenant: str, name: str) -> Identity | None:
         """See Store."""
         text = await self._redis.call("HGET", _identities(tenant), name)
-        return None if text is None else _identity.validate_json(text)
+        return None if text is None else self._codec.read_identity(text, tenant, name)
 
     async def identities(self, tenant: str) -> list[tuple[str, Identity]]:
         """See Store."""
         flat = await self._redis.call("HGETALL", _identities(tenant))
         found = {name.decode(): text for name, text in zip(flat[::2], flat[1::2], strict=True)}
-        return [(name, _identity.validate_json(found[name])) for name in sorted(found)]
+        return [(name, self._codec.read_identity(found[name], tenant, name)) for name in sorted(found)]
 
     async def drop_identity(self, tenant: str, name: str) -> bool:
         """See Store."""
         return bool(await self._redis.call("HDEL", _identities(tenant), name, repeat=False))
 
+    def _sheet(self, record: SessionRecord) -> Sheet:
+        line = places.line(record.spec.tenant, places.places(record))
+        return Sheet(record.id, line, self._codec.record(record), record.incarnation)
 
-def _sheet(record: SessionRecord) -> Sheet:
-    line = places.line(record.spec.tenant, places.places(record))
-    return Sheet(record.id, line, _record.dump_json(record), record.incarnation)
-
-
-def _records(texts: list[bytes]) -> list[SessionRecord]:
-    return [_record.validate_json(text) for text in texts]
+    def _records(self, texts: list[bytes]) -> list[SessionRecord]:
+        return [self._codec.read_record(text) for text in texts]
 
 
 def _once(tenant: str, key: str) -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import aiosqlite
-from pydantic import TypeAdapter
 
 from gateway.errors import Code, GatewayError
 from gateway.records import Identity, Kind, SessionId, SessionRecord, Status
 from gateway.store.base import BATCH, IDEMPOTENCY_LIFE, Fenced, Page, Query
+from gateway.store.codec import Codec
 from gateway.store.jobs import SCHEMA as JOBS
 from gateway.store.jobs import JobTable
 from gateway.store.profiles import SCHEMA as PROFILES
@@ -58,13 +58,14 @@ LABELLED = (
     "EXISTS (SELECT 1 FROM json_each(record, '$.spec.labels')"
     " WHERE json_extract(value, '$[0]') = ? AND json_extract(value, '$[1]') = ?)"
 )
-_record = TypeAdapter(SessionRecord)
-_identity = TypeAdapter(Identity)
 
 
 @asynccontextmanager
-async def open_store(file: Path) -> AsyncIterator["SqliteStore"]:
-    """The store in `file`, made if it is not there, mode 0600. Raises GatewayError STORE_UNAVAILABLE."""
+async def open_store(file: Path, codec: Codec | None = None) -> AsyncIterator["SqliteStore"]:
+    """The store in `file`, made if it is not there, mode 0600; `codec` seals what is secret in a record.
+
+    Raises GatewayError STORE_UNAVAILABLE.
+    """
     async with AsyncExitStack() as stack:
         try:
             os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
@@ -73,25 +74,26 @@ async def open_store(file: Path) -> AsyncIterator["SqliteStore"]:
             await db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + SCHEMA + JOBS + PROFILES)
         except (sqlite3.Error, OSError) as error:
             raise GatewayError(Code.STORE_UNAVAILABLE, f"{file} cannot be used: {error}") from error
-        yield SqliteStore(db)
+        yield SqliteStore(db, codec or Codec())
 
 
 class SqliteStore:
     """The Store protocol over one connection; aiosqlite runs the statements in a thread of its own."""
 
-    def __init__(self, db: aiosqlite.Connection) -> None:
+    def __init__(self, db: aiosqlite.Connection, codec: Codec) -> None:
         self._db = db
+        self._codec = codec
         self.jobs = JobTable(self._run, self._rows)
-        self.profiles = ProfileTable(self._run, self._rows)
+        self.profiles = ProfileTable(self._run, self._rows, codec.profile, codec.read_profile)
 
     async def insert(self, record: SessionRecord) -> None:
         """See Store."""
-        await self._run(INSERT, (record.id, record.spec.tenant, record.spec.kind, *_columns(record)))
+        await self._run(INSERT, (record.id, record.spec.tenant, record.spec.kind, *self._columns(record)))
 
     async def put_back(self, record: SessionRecord) -> bool:
         """See Store. A file loses nothing by itself: what is put back here is listed as what is new."""
         sql = INSERT.replace("INSERT", "INSERT OR IGNORE", 1)
-        return await self._run(sql, (record.id, record.spec.tenant, record.spec.kind, *_columns(record))) == 1
+        return await self._run(sql, (record.id, record.spec.tenant, record.spec.kind, *self._columns(record))) == 1
 
     async def get(self, session: SessionId) -> SessionRecord | None:
         """See Store."""
@@ -103,7 +105,7 @@ class SqliteStore:
         changed = await self._run(
             "UPDATE sessions SET name = ?, status = ?, expires_at = ?, ended_at = ?, incarnation = ?, record = ?"
             " WHERE id = ? AND incarnation <= ?",
-            (*_columns(record), record.id, record.incarnation),
+            (*self._columns(record), record.id, record.incarnation),
         )
         if changed == 0:
             raise Fenced(f"session {record.id}: incarnation {record.incarnation} is not the last, or it was erased")
@@ -190,25 +192,25 @@ class SqliteStore:
     async def add_identity(self, tenant: str, name: str, identity: Identity) -> bool:
         """See Store."""
         sql = "INSERT OR IGNORE INTO identities (tenant, name, identity) VALUES (?, ?, ?)"
-        return await self._run(sql, (tenant, name, _identity.dump_json(identity).decode())) == 1
+        return await self._run(sql, (tenant, name, self._codec.identity(identity, tenant, name).decode())) == 1
 
     async def put_identity(self, tenant: str, name: str, identity: Identity) -> bool:
         """See Store."""
         if await self.add_identity(tenant, name, identity):
             return True
         sql = "INSERT OR REPLACE INTO identities (tenant, name, identity) VALUES (?, ?, ?)"
-        await self._run(sql, (tenant, name, _identity.dump_json(identity).decode()))
+        await self._run(sql, (tenant, name, self._codec.identity(identity, tenant, name).decode()))
         return False
 
     async def identity(self, tenant: str, name: str) -> Identity | None:
         """See Store."""
         rows = await self._rows("SELECT identity FROM identities WHERE tenant = ? AND name = ?", (tenant, name))
-        return _identity.validate_json(rows[0][0]) if rows else None
+        return self._codec.read_identity(rows[0][0], tenant, name) if rows else None
 
     async def identities(self, tenant: str) -> list[tuple[str, Identity]]:
         """See Store."""
         rows = await self._rows("SELECT name, identity FROM identities WHERE tenant = ? ORDER BY name", (tenant,))
-        return [(name, _identity.validate_json(text)) for name, text in rows]
+        return [(name, self._codec.read_identity(text, tenant, name)) for name, text in rows]
 
     async def drop_identity(self, tenant: str, name: str) -> bool:
         """See Store."""
@@ -221,7 +223,7 @@ class SqliteStore:
         return int(rows[0][0])
 
     async def _records(self, sql: str, values: Sequence[Any]) -> list[SessionRecord]:
-        return [_record.validate_json(row[0]) for row in await self._rows(sql, values)]
+        return [self._codec.read_record(row[0]) for row in await self._rows(sql, values)]
 
     async def _rows(self, sql: str, values: Sequence[Any]) -> list[sqlite3.Row]:
         try:
@@ -236,7 +238,6 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise GatewayError(Code.STORE_UNAVAILABLE, f"session records cannot be written: {error}") from error
 
-
-def _columns(record: SessionRecord) -> tuple[Any, ...]:
-    text = _record.dump_json(record).decode()
-    return (record.spec.name, record.status, record.ends_at, record.ended_at, record.incarnation, text)
+    def _columns(self, record: SessionRecord) -> tuple[Any, ...]:
+        text = self._codec.record(record).decode()
+        return (record.spec.name, record.status, record.ends_at, record.ended_at, record.incarnation, text)
