@@ -2,18 +2,21 @@
 back. A cookie that no answer has touched comes back as it was, to the last field.
 
 The rules are a browser's: host-only cookies, paths, `Secure` (this machine itself counts as safe), `__Host-` and
-`__Secure-`. Partitioned ones are sent to the site whose they are; those that answers set themselves are not kept, since
-nothing here has a page around it.
+`__Secure-`, and none for a public suffix (RFC 6265 section 5.3): `co.uk`, `github.io`. Partitioned ones are sent to the
+site whose they are; those that answers set themselves are not kept, since nothing here has a page around it.
 """
 
 import time
 import urllib.request
 from collections.abc import Iterable, Sequence
 from email.message import Message
+from functools import cache
 from http.cookiejar import Cookie as HttpCookie
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
+
+from publicsuffixlist import PublicSuffixList
 
 from gateway.egress.address import address_of, is_loopback
 from gateway.snapshot.document import Cookie
@@ -22,6 +25,12 @@ LONGEST = 400 * 86400.0  # seconds that Chromium keeps a cookie at most
 MOST = 4096  # bytes of a name and its value, as in Chromium
 SAME_SITE = {"strict": "Strict", "lax": "Lax", "none": "None"}
 _LOCAL = ".local"  # what the library appends to names without a dot
+
+
+@cache
+def suffixes() -> PublicSuffixList:
+    """The list of public suffixes that came with the package. A quarter of a second, the first time."""
+    return PublicSuffixList()
 
 
 class Jar:
@@ -76,13 +85,17 @@ class _Browserlike(DefaultCookiePolicy):
         super().__init__(
             rfc2965=False,
             netscape=True,
-            strict_domain=True,  # no cookies for all of .co.uk
             strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain,
         )
 
     def set_ok(self, cookie: HttpCookie, request: urllib.request.Request) -> bool:
         if not super().set_ok(cookie, request):
             return False
+        if cookie.domain_specified and suffixes().is_public(domain := cookie.domain.removeprefix(".")):
+            if domain != request.host:
+                return False
+            # The page of the suffix itself has it for itself alone.
+            cookie.domain, cookie.domain_specified, cookie.domain_initial_dot = domain, False, False
         safe = _is_safe(request.full_url)
         if cookie.secure and not safe:
             return False

@@ -86,6 +86,10 @@ def test_what_an_answer_sets(header: str, kept: Cookie) -> None:
         pytest.param(SHOP, "a=1; Domain=other.example", id="anothers-domain"),
         pytest.param(SHOP, "a=1; Domain=example", id="a-whole-suffix"),
         pytest.param("https://shop.co.uk/", "a=1; Domain=co.uk", id="a-suffix-of-two"),
+        pytest.param("https://shop.parliament.nz/", "a=1; Domain=.parliament.nz", id="a-long-suffix-of-two"),
+        pytest.param("https://mine.github.io/", "a=1; Domain=github.io", id="a-private-suffix"),
+        pytest.param("https://shop.foo.ck/", "a=1; Domain=foo.ck", id="a-suffix-by-pattern"),
+        pytest.param("https://laden.xn--55qx5d.cn/", "a=1; Domain=xn--55qx5d.cn", id="an-international-suffix"),
         pytest.param("http://shop.example/", "a=1; Secure", id="secure-over-http"),
         pytest.param(SHOP, "__Host-a=1; Secure; Path=/; Domain=shop.example", id="host-with-domain"),
         pytest.param(SHOP, "__Host-a=1; Path=/", id="host-not-secure"),
@@ -99,6 +103,22 @@ def test_what_an_answer_cannot_set(url: str, header: str) -> None:
     jar = Jar()
     jar.take(url, [header])
     assert jar.cookies == ()
+
+
+def test_the_page_of_a_suffix_has_its_cookie_for_itself() -> None:
+    jar = Jar()
+    jar.take("https://github.io/", ["a=1; Path=/; Domain=github.io"])
+    assert jar.cookies == (Cookie("a", "1", "github.io"),)
+    assert jar.header("https://github.io/") == "a=1"
+    assert jar.header("https://mine.github.io/") is None
+
+
+@pytest.mark.parametrize("name", ["www.ck", "shop.example.co.uk", "a.mine.github.io"])
+def test_what_lies_below_a_suffix_may_be_shared(name: str) -> None:
+    jar = Jar()
+    jar.take(f"https://deep.{name}/", [f"a=1; Path=/; Domain={name}"])
+    assert jar.cookies == (Cookie("a", "1", f".{name}"),)
+    assert jar.header(f"https://other.{name}/") == "a=1"
 
 
 def test_how_long() -> None:
