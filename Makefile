@@ -1,5 +1,6 @@
 # make run    set everything up and serve on 127.0.0.1:3000
 # make test   set everything up and run the tests
+# make browser-use  install browser-use and drive the gateway with it
 # make fuzz   feed the relay and the port what is broken, some minutes
 # make fuzz-api  ask every route of the API for what its document has and has not, some minutes
 # make bench  set everything up and measure, about half an hour; bench-quick about ten minutes
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo /usr/bin/python3 || echo python3)
 
-.PHONY: run test fuzz fuzz-api bench bench-quick setup setup-test setup-bench check format clean
+.PHONY: run test browser-use fuzz fuzz-api bench bench-quick setup setup-test setup-bench check format clean
 
 run: $(VENV)/.browser
 	@exec $(BIN)/cdp-gateway serve $(ARGS)
@@ -20,6 +21,16 @@ WORKERS ?= 2
 
 test: setup-test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+# Another real client, whose hundred packages get a virtual environment of their own.
+browser-use: setup-test $(VENV)/browser-use/.installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -p no:xdist tests/journeys/test_browser_use.py $(ARGS)
+
+$(VENV)/browser-use/.installed: | $(VENV)/.installed
+	@echo "installing browser-use, which takes a minute"
+	@$(PYTHON) -m venv $(VENV)/browser-use
+	@$(VENV)/browser-use/bin/pip install --quiet --disable-pip-version-check 'browser-use>=0.13,<0.14'
+	@touch $@
 
 # A million and more broken frames and handshakes; ARGS: --seed N (as it was told), --frames N, --visits N, --handshakes N
 fuzz: setup-test
