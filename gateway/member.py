@@ -21,6 +21,7 @@ from gateway.snapshot.blobs import BlobsAway, open_blobs, snapshot_store
 from gateway.snapshot.seal import Sealer
 from gateway.snapshot.shared import SharedVault
 from gateway.snapshot.vault import Vault
+from gateway.store import sentinel
 from gateway.store.base import Store
 from gateway.store.codec import Codec
 from gateway.store.connection import Connection, open_redis
@@ -92,12 +93,23 @@ async def backstage(config: Config) -> frozenset[tuple[str, int]]:
 
     What its name means now: where that changes (a failover by DNS), the password is what keeps them out.
     """
-    parts = urlsplit(config.redis_url or "")
-    if parts.scheme not in ("redis", "rediss") or parts.hostname is None:
-        return frozenset()
-    port = parts.port or 6379
-    found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    return frozenset((str(address[0]), port) for *_, address in found)
+    url = config.redis_url or ""
+    if not sentinel.is_watched(url):
+        parts = urlsplit(url)
+        known = parts.scheme in ("redis", "rediss") and parts.hostname is not None
+        return frozenset(await _resolved(parts.hostname or "", parts.port or 6379)) if known else frozenset()
+    found: set[tuple[str, int]] = set()
+    for host, port in await sentinel.addresses(sentinel.watched(url)):
+        try:
+            found |= await _resolved(host, port)
+        except socket.gaierror:  # one of several may be gone, and its name with it
+            log.warning("redis_address_not_known", host=host)
+    return frozenset(found)
+
+
+async def _resolved(host: str, port: int) -> set[tuple[str, int]]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return {(str(address[0]), port) for *_, address in found}
 
 
 @dataclass(frozen=True, slots=True)

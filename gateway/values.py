@@ -108,11 +108,19 @@ def node(text: str) -> str:
 
 
 def redis(text: str) -> str:
-    """redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or unix:///PATH."""
-    parts = urlsplit(text)
-    where = parts.path if parts.scheme == "unix" else parts.hostname
-    if parts.scheme not in ("redis", "rediss", "unix") or not where:
-        raise ValueError("redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss://… or unix:///PATH is wanted")
+    """redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, unix:///PATH, or redis+sentinel://HOSTS/NAME."""
+    scheme, _, rest = text.partition("://")
+    if scheme in ("redis+sentinel", "rediss+sentinel"):  # of several hosts, for which urlsplit has no name
+        hosts, _, name = rest.rpartition("@")[2].partition("/")
+        where: str | None = hosts and name
+    else:
+        parts = urlsplit(text)
+        where = {"unix": parts.path, "redis": parts.hostname, "rediss": parts.hostname}.get(parts.scheme)
+    if not where:
+        raise ValueError(
+            "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss://…, unix:///PATH"
+            " or redis+sentinel://HOST[:PORT],…/NAME[/DB] is wanted"
+        )
     return text
 
 

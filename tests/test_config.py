@@ -144,6 +144,8 @@ REFUSED = [
     ("redis_url", "http://localhost"),
     ("redis_url", "redis:///0"),
     ("redis_url", "unix://"),
+    ("redis_url", "redis+sentinel://a:1,b"),
+    ("redis_url", "redis+sentinel:///main"),
     ("node_address", "http://n/path"),
     ("node_address", "ftp://n"),
     ("node_address", ""),

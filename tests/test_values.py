@@ -29,6 +29,7 @@ from gateway import values
         (values.redis, "redis://:secret@r:6380/2", "redis://:secret@r:6380/2"),
         (values.redis, "rediss://r", "rediss://r"),
         (values.redis, "unix:///run/redis.sock", "unix:///run/redis.sock"),
+        (values.redis, "redis+sentinel://:pw@a:1,b/main/2", "redis+sentinel://:pw@a:1,b/main/2"),
         (values.snapshots, "file:/srv/s", "file:/srv/s"),
         (values.snapshots, "s3://bucket/a/b?region=eu-1", "s3://bucket/a/b?region=eu-1"),
     ],

@@ -6,7 +6,7 @@ RESP2 has them: bytes, int, None and lists of these. The URL's password is in no
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
@@ -29,6 +29,7 @@ from redis.exceptions import TimeoutError as Slow
 
 from browser_pool.tasks import to_the_end
 from gateway.errors import Code, GatewayError
+from gateway.store import sentinel
 
 PREFIX = "cdpg:"  # of all keys and channels
 PATIENCE = 4.5  # seconds until a call has failed at the latest
@@ -197,48 +198,59 @@ class Connection:
 async def open_redis(url: str, *, connections: int = CONNECTIONS) -> AsyncIterator[Connection]:
     """Connections to the Redis at `url`, made when they are needed: nothing is sent yet (`Connection.about` does).
 
-    `redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]`, `rediss://` for TLS (with `?ssl_ca_certs=FILE` and the like) or
-    `unix://[[USER]:PASSWORD@]/PATH[?db=DB]`. Raises STORE_UNAVAILABLE for another URL.
+    `redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]`, `rediss://` for TLS (with `?ssl_ca_certs=FILE` and the like),
+    `redis+sentinel://` (`sentinel.py`) or `unix://[[USER]:PASSWORD@]/PATH[?db=DB]`. Raises STORE_UNAVAILABLE for
+    another URL.
     """
     check_url(url)
-    try:
+    watched = sentinel.watched(url) if sentinel.is_watched(url) else None
+    async with AsyncExitStack() as stack:
         # RESP2 and no greeting beyond AUTH and SELECT: every Redis and what calls itself compatible has these.
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=TURN_TIMEOUT,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            socket_timeout=ANSWER_TIMEOUT,
+        options: dict[str, Any] = {
+            "max_connections": connections,
+            "timeout": TURN_TIMEOUT,
+            "socket_connect_timeout": CONNECT_TIMEOUT,
+            "socket_timeout": ANSWER_TIMEOUT,
             **({} if url.startswith("unix:") else {"socket_keepalive": True}),
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
-    except (ValueError, RedisError):
-        raise _unusable("one of its parts cannot be read") from None
-    client = Redis.from_pool(pool)
-    client.response_callbacks.clear()  # replies as they come
-    try:
-        yield Connection(client, urlsplit(url).password)
-    finally:
-        await to_the_end(client.aclose())
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+        }
+        try:
+            pool: BlockingConnectionPool
+            if watched is not None:
+                pool = await stack.enter_async_context(sentinel.found(watched, **options))
+            else:
+                pool = BlockingConnectionPool.from_url(url, **options)
+        except (ValueError, RedisError):
+            raise _unusable("one of its parts cannot be read") from None
+        client = Redis.from_pool(pool)
+        client.response_callbacks.clear()  # replies as they come
+        stack.push_async_callback(lambda: to_the_end(client.aclose()))
+        yield Connection(client, urlsplit(url if watched is None else watched.plain).password)
 
 
 def shown(url: str) -> str:
     """The URL without what is secret in it."""
-    parts = urlsplit(url)
-    _, at, host = parts.netloc.rpartition("@")
-    return f"{parts.scheme}://{'***@' if at else ''}{host}{parts.path}"
+    scheme, _, rest = url.partition("://")  # urlsplit knows only one host
+    authority, slash, path = rest.partition("/")
+    _, at, host = authority.rpartition("@")
+    return f"{scheme}://{'***@' if at else ''}{host}{slash}{path.partition('?')[0]}"
 
 
 def check_url(url: str) -> None:
     """Raises STORE_UNAVAILABLE, and says what is wrong, for a URL that `open_redis` does not take."""
+    if sentinel.is_watched(url):
+        try:
+            url = sentinel.watched(url).plain
+        except ValueError as error:
+            raise _unusable(str(error)) from None
     try:
         parts = urlsplit(url)
         port_is_right = parts.port != 0
     except ValueError:
         raise _unusable("its host or port cannot be read; a password's /, @, # and : are written as %2F, ...") from None
     if parts.scheme not in ("redis", "rediss", "unix"):
-        raise _unusable("it must begin with redis://, rediss:// or unix://")
+        raise _unusable("it must begin with redis://, rediss://, redis+sentinel:// or unix://")
     if parts.scheme == "unix":
         if len(parts.path) < 2:
             raise _unusable("it names no socket")
