@@ -39,6 +39,13 @@ def _parser() -> argparse.ArgumentParser:
     _settings(doctor)
     doctor.set_defaults(run=_doctor)
 
+    recover = commands.add_parser(
+        "recover", allow_abbrev=False, help="bring records of sessions back that Redis or the disk has lost"
+    )
+    _settings(recover)
+    recover.add_argument("--dry-run", action="store_true", help="say what could be brought back, and change nothing")
+    recover.set_defaults(run=_recover)
+
     install = commands.add_parser("install-browser", allow_abbrev=False, help="find Chromium, or install it")
     install.set_defaults(run=_install)
 
@@ -120,6 +127,18 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from gateway.doctor import examine
 
     return asyncio.run(examine(_config(arguments)))
+
+
+def _recover(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from gateway import log
+    from gateway.recovery import recover
+
+    config = _config(arguments)
+    os.umask(0o077)
+    log.configure(config.log_level, config.log_format, tuple(filter(None, (config.token, config.cluster_key))))
+    return asyncio.run(recover(config, dry=arguments.dry_run))
 
 
 def _install(arguments: argparse.Namespace) -> int:

@@ -41,6 +41,7 @@ from gateway.session.means import Means
 from gateway.session.profiles import Profiles
 from gateway.session.registry import Registry, open_registry
 from gateway.snapshot.blobs import snapshot_store
+from gateway.snapshot.carded import CardedStore
 from gateway.snapshot.seal import Sealer
 from gateway.tenancy.access import Access
 from gateway.tenancy.capability import tag
@@ -137,7 +138,8 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
     async with AsyncExitStack() as stack:
         stack.enter_context(_alone(directory))
         vault = await stack.enter_async_context(kept(config, sealer))
-        store, redis = await stack.enter_async_context(remembered(config))
+        records, redis = await stack.enter_async_context(remembered(config))
+        store = CardedStore(records, vault)
         if os.geteuid() == 0 and config.confining.wish is not Wish.OFF:
             await asyncio.to_thread(let_pass, directory)  # browsers' users, to their own
         binaries = Binaries(config.browser)

@@ -32,6 +32,7 @@ ORDER = (
     "gateway.web",
     "gateway.member",
     "gateway.doctor",
+    "gateway.recovery",
     "gateway.client",
     "gateway.node",
     "gateway.cli",

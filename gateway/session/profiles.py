@@ -251,8 +251,8 @@ class Profiles:
             await self._vault.erase(profile.id)  # erased meanwhile
 
     async def _erase(self, profile: Profile) -> None:
+        await self._vault.erase(profile.id)  # first: what is left of one without a record could be taken for lost
         await self._store.profiles.drop(profile.id)
-        await self._vault.erase(profile.id)
         if self._storage is not None:
             await self._storage.changed(profile.tenant, SessionId(profile.id))
 

@@ -8,14 +8,13 @@ hidden page. Nothing is taken from a page that hangs, and nothing that was known
 import asyncio
 from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone, Params
 from browser_pool.tasks import running
 from gateway.snapshot.capture import cookies_of
 from gateway.snapshot.databases import Databases
-from gateway.snapshot.document import ContextDocument, Cookie, origin_of
+from gateway.snapshot.document import ContextDocument, Cookie, origin_of, telling
 from gateway.snapshot.origins import known_origins
 from gateway.snapshot.reading import FAILURES, REST, Reading
 from gateway.snapshot.tabs import Area, Target, opened, pages_of, silent, tabs_of
@@ -55,7 +54,7 @@ class Checkpointer:
         self._stirred = True
         self._cookies: list[Params] = []
         self._jar: tuple[tuple[Cookie, ...], list[str]] = ((), [])
-        self._last = ContextDocument()  # keeps alive what `_told` tells apart by identity
+        self._last = ContextDocument()  # keeps alive what `telling` tells apart by identity
         self._told: tuple[object, ...] = ()
         self._seen_last: ContextDocument | None = None
         self._seen: set[str] = set()  # of `visited`
@@ -95,7 +94,7 @@ class Checkpointer:
             if self._paused:
                 return None
             document = await self._look(thorough)
-            told = _told(document)
+            told = telling(document)
             if told == self._told:
                 return None
             self._told, self._last = told, document
@@ -292,16 +291,3 @@ async def checkpointing(
                 yield checkpointer
             finally:
                 await checkpointer.leave()
-
-
-def _told(document: ContextDocument) -> tuple[object, ...]:
-    """What makes a document another one.
-
-    Not what changes all the time and is worth little: how far tabs are scrolled, and titles. An origin's state is
-    another object exactly when it is different, and may be too large to be compared.
-    """
-    tabs = tuple(
-        replace(tab, scroll=(0, 0), history=tuple(replace(entry, title="") for entry in tab.history))
-        for tab in document.tabs
-    )
-    return (document.cookies, tuple(map(id, document.origins)), tabs, document.permissions, document.missing)

@@ -17,7 +17,7 @@ caller sends, `formats.py` knows the other formats.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -165,6 +165,19 @@ class ContextDocument:
             **({"stale": True} if self.stale else {}),
             **({"overlay": True} if self.overlay else {}),
         }
+
+
+def telling(document: ContextDocument) -> tuple[object, ...]:
+    """What makes a document another one.
+
+    Not what changes all the time and is worth little: how far tabs are scrolled, and titles. An origin's state is
+    another object exactly when it is different, and may be too large to be compared.
+    """
+    tabs = tuple(
+        replace(tab, scroll=(0, 0), history=tuple(replace(entry, title="") for entry in tab.history))
+        for tab in document.tabs
+    )
+    return (document.cookies, tuple(map(id, document.origins)), tabs, document.permissions, document.missing)
 
 
 def origin_of(url: str) -> str | None:

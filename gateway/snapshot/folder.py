@@ -2,6 +2,7 @@
 
     SESSION/VERSION.manifest   a version (`manifest.py`); earlier gateways wrote SESSION/VERSION/ (`legacy.py`)
     SESSION/pack-NAME          what versions are made of (`packs.py`)
+    SESSION/card               what the session was (`cards.py`)
     SESSION/fence              the number of the newest incarnation that claimed or saved
     SESSION/lock               held (flock) by whoever writes; readers need none
 
@@ -12,6 +13,7 @@ removed by the next writer, or by the sweep at the start. Directories have mode 
 
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -31,6 +33,12 @@ LOCK = "lock"
 NEW = ".new-"  # being written
 GONE = ".gone-"  # being removed
 MAX_LINE = 1 << 20  # bytes of a manifest's first line
+_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+
+
+def is_session(name: str) -> bool:
+    """Whether it can be a session's id: others name files of ours, or of somebody else."""
+    return _SESSION.fullmatch(name) is not None
 
 
 def instant(seconds: float) -> str:

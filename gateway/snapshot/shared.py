@@ -5,44 +5,28 @@ for it. `claims.py` has the rules by which of two nodes the one that was taken o
 session's directory and its blobs are made equal.
 """
 
-import asyncio
-import contextvars
-import itertools
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
 
 import structlog
 
 from gateway.errors import Code, GatewayError
-from gateway.snapshot.blobs import LEFT, Blobs, BlobsAway
-from gateway.snapshot.cache import Cache
-from gateway.snapshot.claims import stored
+from gateway.snapshot.blobs import Blobs, BlobsAway
+from gateway.snapshot.brought import CACHE, RETRY, BroughtVault
+from gateway.snapshot.cards import CARD, Record, SharedCards, card_here, read_card
 from gateway.snapshot.document import ContextDocument
-from gateway.snapshot.folder import SessionFolder, instant
+from gateway.snapshot.folder import SessionFolder
 from gateway.snapshot.manifest import SnapshotInfo
 from gateway.snapshot.mirror import Mirror, Overtaken
 from gateway.snapshot.packs import Damaged
+from gateway.snapshot.rounds import Rounds
 from gateway.snapshot.seal import Sealer
-from gateway.snapshot.uses import Uses
-from gateway.snapshot.vault import Vault, is_session
 
 log = structlog.get_logger()
-CACHE = 20 << 30  # bytes of sessions on this node's disk
-THREADS = 16  # that wait for the storage at once
-ROUND = 3000.0  # seconds: within that one node of all looks at everything that is stored
-SIZED = 60.0  # seconds that a size is relied on
-ROUNDS = ".rounds"
-RETRY = 5  # seconds that a caller is told to wait
-T = TypeVar("T")
 
 
-class SharedVault(Vault):
+class SharedVault(BroughtVault):
     """As `Vault`, over what all nodes share; raises beside what that does STORE_UNAVAILABLE where it cannot be asked.
 
     When it cannot be reached, a save raises SAVE_FAILED with details `{"savedHere": version}`: the version is on this
@@ -59,36 +43,10 @@ class SharedVault(Vault):
         max_age: float | None = None,
         cache: int = CACHE,
     ) -> None:
-        super().__init__(directory, sealer, keep=keep, max_age=max_age)
-        self._blobs = blobs
-        self._threads = ThreadPoolExecutor(THREADS, "snapshots")
-        self._uses = Uses()
-        self._cache = Cache(directory, cache, self._uses, self._may_go, self._forget)
-        self._claims: dict[str, int] = {}  # fences that this process has claimed, and nobody since, as far as it knows
-        self._sent: dict[str, dict[str, tuple[str, float]]] = {}
-        self._sizes: dict[str, tuple[int, float]] = {}
-        self._mending: set[tuple[str, int]] = set()
+        super().__init__(directory, sealer, blobs, keep=keep, max_age=max_age, cache=cache)
         self._left: set[str] = set()  # sessions with something that could not be shared
-        self._round = False
-
-    def close(self) -> None:
-        """Wait for what is on its way, and give up the storage's connections. Blocking."""
-        self._threads.shutdown()
-        self._blobs.close()
-
-    # --- what differs from the vault ---
-
-    async def _thread(self, do: Callable[..., T], *about: Any) -> T:
-        """In threads of its own: they wait for the storage, and shall not keep others' work waiting."""
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(context.run, do, *about))
-
-    async def list(self, session_id: str) -> tuple[SnapshotInfo, ...]:
-        return await self._thread(self._listed, self._folder(session_id))
-
-    async def size(self, session_id: str) -> int:
-        """Bytes that it takes in the shared storage, as of some seconds ago."""
-        return await self._thread(self._size, self._folder(session_id))
+        self._cards = SharedCards(blobs, sealer)
+        self._rounds = Rounds(blobs, self._expired)
 
     async def sessions(self) -> tuple[str, ...]:
         """All that something is stored of, if it was this node's turn to look after them when `expire` was called."""
@@ -108,16 +66,20 @@ class SharedVault(Vault):
         return done
 
     async def share(self) -> int:
-        for session in tuple(self._left):
+        for session in {*self._left, *self._cards.left}:
             try:
                 await self._thread(self._share, self._folder(session))
             except BlobsAway:
                 break
-        return len(self._left)
+        return len({*self._left, *self._cards.left})
 
     def _share(self, folder: SessionFolder) -> None:
         """What is here alone; what cannot be shared ever is told. Raises BlobsAway."""
         with self._alone_in(folder) as mirror:
+            self._take_card(folder)
+            self._cards.put(folder.session_id)
+            if folder.session_id not in self._left and mirror.settled():
+                return
             fence = folder.fence() or 0
             try:
                 if fence:
@@ -128,6 +90,18 @@ class SharedVault(Vault):
             except (Overtaken, Damaged, OSError) as error:
                 log.warning("snapshot_not_shared", session=folder.session_id, error=str(error) or "taken over")
             self._left.discard(folder.session_id)
+
+    def _take_card(self, folder: SessionFolder) -> None:
+        """What the session was, from a time in which this gateway shared with nobody. Raises BlobsAway."""
+        try:
+            if (data := card_here(folder)) is None:
+                return
+            self._cards.keep(read_card(data, folder.session_id, self._sealer))
+        except (Damaged, GatewayError, OSError) as error:
+            log.warning("card_not_shared", session=folder.session_id, error=str(error))
+            return
+        self._cards.put(folder.session_id)
+        (folder.path / CARD).unlink(missing_ok=True)
 
     def _save(
         self,
@@ -180,6 +154,17 @@ class SharedVault(Vault):
                 raise Overtaken(there.highest)
         return fence
 
+    def _remember(self, folder: SessionFolder, record: Record) -> None:
+        with self._alone_in(folder):
+            self._cards.keep(record)
+            if folder.session_id in self._left:
+                return  # the storage was away a moment ago: it is brought there with what was saved
+            try:
+                self._cards.put(folder.session_id)
+            except BlobsAway as error:
+                why = f"what {folder.session_id} is cannot be saved to the shared storage: {error}"
+                raise GatewayError(Code.SAVE_FAILED, why) from error
+
     def _claim(self, folder: SessionFolder, fence: int) -> None:
         with self._alone_in(folder) as mirror, self._told(folder, fence):
             mirror.claim(fence)
@@ -203,75 +188,6 @@ class SharedVault(Vault):
             why = f"session {session} cannot be saved to the shared storage: {error}"
             raise GatewayError(Code.SAVE_FAILED, why, retry_after=RETRY) from error
 
-    def _load(self, folder: SessionFolder, version: int | None, storage: bool) -> ContextDocument:
-        with self._uses.reading(folder.session_id):
-            self._seen(folder, version)
-            return super()._load(folder, version, storage)
-
-    def _unpack(self, folder: SessionFolder, version: int, into: Path, late: bool | None) -> bool:
-        with self._uses.reading(folder.session_id):
-            self._seen(folder, version)
-            return super()._unpack(folder, version, into, late)
-
-    def _usable(self, folder: SessionFolder) -> tuple[SnapshotInfo, tuple[str, ...]]:
-        with self._uses.reading(folder.session_id):
-            self._seen(folder)
-            return super()._usable(folder)
-
-    def _listed(self, folder: SessionFolder) -> tuple[SnapshotInfo, ...]:
-        with self._uses.reading(folder.session_id):
-            self._seen(folder)
-            return folder.infos()
-
-    def _seen(self, folder: SessionFolder, version: int | None = None) -> None:
-        """What counts is known here. A version that was shared once never changes: of it nobody is asked."""
-        if version is not None and self._mirror(folder).shared(version):
-            return
-        session = folder.session_id
-        with self._alone_in(folder) as mirror:
-            claim = self._claims.get(session)
-            try:
-                there, _ = mirror.refresh(claimed=claim is not None)
-            except (BlobsAway, OSError) as error:
-                if claim is None:
-                    raise self._unavailable(error) from error
-                log.warning("shared_storage_away", session=session, error=str(error))  # what it has came from here
-                return
-            if claim is not None and there.highest > claim:
-                self._claims.pop(session, None)
-
-    def _bring(self, folder: SessionFolder, version: int) -> None:
-        if folder.is_old(version):
-            return
-        try:
-            brought = self._mirror(folder).bring(version)
-        except (BlobsAway, OSError) as error:
-            raise self._unavailable(error) from error
-        if brought:
-            self._cache.now_and_then(self._folders())
-
-    def _mended(self, folder: SessionFolder, version: int) -> bool:
-        """What is not whole here may have been removed by others, or be whole there: once it is brought again."""
-        mark, claimed = (folder.session_id, version), folder.session_id in self._claims
-        with self._alone_in(folder) as mirror:
-            if not mirror.shared(version):
-                return False
-            try:
-                mirror.refresh(claimed=claimed)
-                if not folder.has(version) or mark in self._mending:
-                    return False
-                self._mending.add(mark)
-                mirror.forget(version)
-                mirror.refresh(claimed=claimed)
-            except (BlobsAway, OSError) as error:
-                log.warning("snapshot_not_mended", session=folder.session_id, version=version, error=str(error))
-                return False
-        return folder.has(version)
-
-    def _unavailable(self, error: Exception) -> GatewayError:
-        why = f"the shared storage of snapshots cannot be read: {error}"
-        return GatewayError(Code.STORE_UNAVAILABLE, why, retry_after=RETRY)
-
     def _erase(self, folder: SessionFolder) -> None:
         with self._alone_in(folder) as mirror:
             try:
@@ -279,14 +195,12 @@ class SharedVault(Vault):
             except BlobsAway as error:
                 raise self._unavailable(error) from error
             super()._erase(folder)
+            self._cards.forget(folder.session_id)
             self._forget(folder.session_id)
 
     def _forget(self, session: str) -> None:
-        self._claims.pop(session, None)
+        super()._forget(session)
         self._left.discard(session)
-        self._sent.pop(session, None)
-        self._sizes.pop(session, None)
-        self._mending = {mark for mark in self._mending if mark[0] != session}
 
     def _drop(self, folder: SessionFolder, version: int) -> bool:
         with self._alone_in(folder) as mirror:
@@ -302,46 +216,15 @@ class SharedVault(Vault):
 
     # --- all sessions ---
 
-    def _size(self, folder: SessionFolder) -> int:
-        size, at = self._sizes.get(folder.session_id, (0, -SIZED))
-        if time.monotonic() - at < SIZED:
-            return size
-        try:
-            with self._alone_in(folder) as mirror:
-                mirror.look()
-                return mirror.size
-        except BlobsAway:
-            return size or folder.size()
-
     def _expire(self, since: str) -> int:
-        """The same in the shared storage, by one node of all; and packs that a save has left which was never ended."""
-        done = 0
+        """The same in the shared storage, by one node of all."""
         try:
-            self._round = self._turn()
-            if not self._round:
-                return 0
-            for session, listed in itertools.groupby(self._blobs.list(""), lambda blob: blob.name.partition("/")[0]):
-                if not is_session(session):
-                    continue
-                blobs = list(listed)
-                there = stored(blobs, session)
-                if any(instant(blob.modified) < since for blob in blobs) and len(there.copies) > 1:
-                    done += self._expired(self._folder(session), since)
-                elif not there.copies and all(blob.modified < time.time() - LEFT for blob in blobs):
-                    packs = [name for copies in there.packs.values() for name in copies]
-                    self._blobs.delete(f"{session}/{name}" for name in packs)
+            return self._rounds.expire(since)
         except BlobsAway as error:
             raise self._unavailable(error) from error
-        return done
 
-    def _turn(self) -> bool:
-        last = max((blob.modified for blob in self._blobs.list(ROUNDS) if blob.name == ROUNDS), default=0.0)
-        if abs(time.time() - last) < ROUND:
-            return False
-        self._blobs.put(ROUNDS, BytesIO())
-        return True
-
-    def _expired(self, folder: SessionFolder, since: str) -> int:
+    def _expired(self, session: str, since: str) -> int:
+        folder = self._folder(session)
         with self._alone_in(folder) as mirror:
             there, _ = mirror.refresh(claimed=folder.session_id in self._claims)
             infos = folder.infos()
@@ -356,32 +239,7 @@ class SharedVault(Vault):
             return len(old)
 
     def _sessions(self) -> tuple[str, ...]:
-        if not self._round:
-            return ()
         try:
-            names = {blob.name.partition("/")[0] for blob in self._blobs.list("") if "/" in blob.name}
+            return self._rounds.sessions()
         except BlobsAway as error:
             raise self._unavailable(error) from error
-        return tuple(sorted(filter(is_session, names)))
-
-    # --- one at a time ---
-
-    def _mirror(self, folder: SessionFolder) -> Mirror:
-        return Mirror(folder, self._blobs, self._directory, self._sent.setdefault(folder.session_id, {}))
-
-    @contextmanager
-    def _alone_in(self, folder: SessionFolder) -> Iterator[Mirror]:
-        """No other thread writes to the session's directory for this block."""
-        session = folder.session_id
-        with self._uses.alone(session):
-            mirror = self._mirror(folder)
-            try:
-                yield mirror
-            finally:
-                if mirror.size:
-                    self._sizes[session] = (mirror.size, time.monotonic())
-                for version in mirror.fetched:  # another than that which could not be read
-                    self._damaged.pop((session, version), None)
-
-    def _may_go(self, folder: SessionFolder) -> bool:
-        return self._mirror(folder).settled() and not any(map(folder.is_old, folder.versions()))

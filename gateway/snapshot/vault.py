@@ -5,11 +5,9 @@ profile into packs, unless a version has them already, and then writes a manifes
 """
 
 import asyncio
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -17,30 +15,22 @@ from weakref import WeakValueDictionary
 import structlog
 
 from gateway.errors import Code, GatewayError
-from gateway.snapshot.archive import lay_out, parted
+from gateway.snapshot.cards import Record, put_here, write_card
 from gateway.snapshot.document import ContextDocument
-from gateway.snapshot.folder import GONE, Busy, SessionFolder, instant, remove
-from gateway.snapshot.legacy import old_document, old_profile
+from gateway.snapshot.folder import GONE, Busy, SessionFolder, instant, is_session, remove
 from gateway.snapshot.manifest import SnapshotInfo
-from gateway.snapshot.packs import Damaged, reading
-from gateway.snapshot.parts import get_document
+from gateway.snapshot.retrieval import Retrieval
 from gateway.snapshot.saving import Retention, write_version
-from gateway.snapshot.seal import Sealer, unreadable
+from gateway.snapshot.seal import Sealer
 
 __all__ = ["SnapshotInfo", "Vault"]
 
 log = structlog.get_logger()
 
-_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 T = TypeVar("T")
 
 
-def is_session(name: str) -> bool:
-    """Whether it can be a session's id: others name files of ours, or of somebody else."""
-    return _SESSION.fullmatch(name) is not None
-
-
-class Vault:
+class Vault(Retrieval):
     """The snapshots of all sessions below `directory`.
 
     Of each the newest `keep` versions that were saved, none older than `max_age` seconds but the newest; and beside
@@ -50,12 +40,10 @@ class Vault:
     def __init__(self, directory: Path, sealer: Sealer, *, keep: int = 3, max_age: float | None = None) -> None:
         if keep < 1:
             raise ValueError("at least one version must be kept")
+        super().__init__(sealer)
         self._directory = directory
-        self._sealer = sealer
         self._retention = Retention(keep, max_age)
         self._saving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._damaged: dict[tuple[str, int], GatewayError] = {}  # versions that could not be read, by session
-        self._doubtful: set[tuple[str, str]] = set()  # packs of theirs
 
     async def save(
         self,
@@ -88,6 +76,13 @@ class Vault:
         Raises GatewayError: FENCED when a later one has claimed it or saved, SAVE_FAILED.
         """
         await self._alone(session_id, lambda folder: self._claim(folder, fence))
+
+    async def remember(self, record: Record) -> None:
+        """Keep beside what one has saved what it is, so that a lost record can be made anew (`cards.py`).
+
+        Raises GatewayError SAVE_FAILED. Of one that has nothing saved nothing is kept.
+        """
+        await self._alone(record.id, lambda folder: self._remember(folder, record))
 
     async def load_document(
         self, session_id: str, version: int | None = None, *, storage: bool = True
@@ -194,10 +189,10 @@ class Vault:
         profile: Path | None,
         beside: int | None,
     ) -> SnapshotInfo:
-        doubtful = frozenset(pack for session, pack in tuple(self._doubtful) if session == folder.session_id)
         try:
             with folder.locked(make=True):
                 self._enforce(folder, draft.fence)
+                doubtful = self._doubts(folder.session_id)
                 info = write_version(folder, draft, document, profile, self._sealer, doubtful, beside)
                 try:
                     self._retention.apply(folder, time.time())
@@ -216,6 +211,13 @@ class Vault:
             why = f"session {folder.session_id} cannot be claimed: {error.strerror or error}"
             raise GatewayError(Code.SAVE_FAILED, why) from error
 
+    def _remember(self, folder: SessionFolder, record: Record) -> None:
+        try:
+            put_here(folder, write_card(record, self._sealer))
+        except OSError as error:
+            why = f"what {folder.session_id} is cannot be saved: {error.strerror or error}"
+            raise GatewayError(Code.SAVE_FAILED, why) from error
+
     def _enforce(self, folder: SessionFolder, fence: int | None) -> None:
         if fence is None:
             return
@@ -226,113 +228,11 @@ class Vault:
         if last != fence:
             folder.set_fence(fence)
 
-    def _load(self, folder: SessionFolder, version: int | None, storage: bool) -> ContextDocument:
-        def load(number: int) -> ContextDocument:
-            if folder.is_old(number):
-                return old_document(folder.path, number, self._sealer)
-            manifest = folder.manifest(number, self._sealer)
-            packs = {piece.pack for part in manifest.document for piece in part.pieces}
-            with reading(folder.path, folder.session_id, self._sealer, packs) as reader:
-                return get_document(manifest.document, reader, storage=storage)
-
-        return self._read(folder, version, load)
-
-    def _unpack(self, folder: SessionFolder, version: int, into: Path, late: bool | None) -> bool:
-        def unpack(number: int) -> bool:
-            if folder.is_old(number):  # in one stream
-                return True if late else old_profile(folder.path, number, self._sealer, into)
-            manifest = folder.manifest(number, self._sealer)
-            tree = manifest.profile()
-            if tree is None:
-                return False
-            if late is not None:
-                tree = parted(tree)[late]
-            packs = {piece.pack for file in tree.files for piece in file.pieces}
-            with reading(folder.path, folder.session_id, self._sealer, packs) as reader:
-                lay_out(tree, reader, into)
-            return True
-
-        return self._read(folder, version, unpack)
-
-    def _read(self, folder: SessionFolder, version: int | None, do: Callable[[int], T]) -> T:
-        """Do it with a version; one that is removed at that moment was not there, and the newest is then another."""
-        while True:
-            number = next(reversed(folder.versions()), None) if version is None else version
-            if number is None:
-                raise GatewayError(Code.NOTHING_SAVED, f"nothing is saved of session {folder.session_id}")
-            if version is not None and not folder.has(number):
-                raise GatewayError(Code.NOTHING_SAVED, f"session {folder.session_id} has no snapshot {number}")
-            try:
-                self._bring(folder, number)
-                return do(number)
-            except Damaged as error:
-                if not self._mended(folder, number) and folder.has(number):
-                    raise self._marked(folder, number, unreadable(folder.name(number), str(error))) from error
-            except GatewayError as error:
-                if error.code is Code.STORE_UNAVAILABLE:  # nothing is wrong with the snapshot
-                    raise
-                if not self._mended(folder, number):
-                    raise self._marked(folder, number, error) from None
-
-    def _bring(self, folder: SessionFolder, version: int) -> None:
-        """Before a version is read; for a vault whose versions may be elsewhere. Raises Damaged, GatewayError."""
-
-    def _mended(self, folder: SessionFolder, version: int) -> bool:
-        """Whether a version that was found damaged is now worth another try."""
-        return False
-
-    def _marked(self, folder: SessionFolder, version: int, error: GatewayError) -> GatewayError:
-        """Neither it nor what it is made of is used again by this process."""
-        self._damaged[folder.session_id, version] = error
-        with suppress(Damaged):  # then nobody can tell what it was made of
-            self._doubtful.update((folder.session_id, pack) for pack in folder.header(version).packs)
-        return error
-
-    def _usable(self, folder: SessionFolder) -> tuple[SnapshotInfo, tuple[str, ...]]:
-        skipped: list[str] = []
-        left = folder.versions()
-        while left:
-            version = left.pop()
-            try:
-                if (found := self._damaged.get((folder.session_id, version))) is not None:
-                    raise found
-                return self._read(folder, version, lambda number: self._checked(folder, number)), tuple(skipped)
-            except GatewayError as error:
-                if error.code is Code.STORE_UNAVAILABLE:
-                    raise
-                if error.code is Code.NOTHING_SAVED:  # just removed, since there is a newer one: from the start
-                    left, skipped = folder.versions(), []
-                else:
-                    skipped.append(error.message)
-        if skipped:
-            raise GatewayError(Code.SNAPSHOT_UNREADABLE, "; ".join(skipped))
-        raise GatewayError(Code.NOTHING_SAVED, f"nothing is saved of session {folder.session_id}")
-
-    def _checked(self, folder: SessionFolder, version: int) -> SnapshotInfo:
-        """Raises Damaged, GatewayError(SNAPSHOT_UNREADABLE)."""
-        if folder.is_old(version):
-            old_document(folder.path, version, self._sealer)
-            return folder.header(version).info
-        manifest = folder.manifest(version, self._sealer)
-        for piece in manifest.pieces:
-            if folder.pack_size(piece.pack) < piece.offset + piece.stored:
-                raise Damaged("a part of it is missing")
-        # What origins have stored is in the profile, too, which is where it is taken from: reading it all takes long.
-        wanted = manifest.document if manifest.rows is None else manifest.document.without_storage
-        with reading(folder.path, folder.session_id, self._sealer, manifest.header.packs) as reader:
-            for part in wanted:
-                reader.get_all(part.pieces)
-        return manifest.header.info
-
     def _erase(self, folder: SessionFolder) -> None:
         with folder.locked() as there:
             if there:
                 remove(folder.path, self._directory)
-        # Copies: other threads may be adding.
-        for damaged in [mark for mark in tuple(self._damaged) if mark[0] == folder.session_id]:
-            self._damaged.pop(damaged, None)
-        for doubtful in [mark for mark in tuple(self._doubtful) if mark[0] == folder.session_id]:
-            self._doubtful.discard(doubtful)
+        self._forgive(folder.session_id)
 
     def _drop(self, folder: SessionFolder, version: int) -> bool:
         try:

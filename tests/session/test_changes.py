@@ -7,7 +7,7 @@ import pytest
 
 from gateway.errors import Code, GatewayError
 from gateway.records import Status
-from gateway.store.sqlite import SqliteStore
+from gateway.snapshot.carded import CardedStore
 from tests.inside import ADMIN, inside, until
 
 
@@ -19,7 +19,7 @@ async def test_a_change_that_another_was_faster_with_is_refused_and_loses_nothin
         record = await registry.find(ADMIN, made["id"])
         assert record.status is Status.SUSPENDED
         store = registry._store
-        assert isinstance(store, SqliteStore)
+        assert isinstance(store, CardedStore)
         read = store.get
 
         async def outdated(session: str) -> object:

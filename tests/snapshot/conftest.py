@@ -6,9 +6,27 @@ from secrets import token_hex
 
 import pytest
 
+from gateway.snapshot import blank, capture, checkpoint, reopen
 from gateway.snapshot.blobs import Blobs, open_blobs, snapshot_store
 from tests.s3_server import ENVIRONMENT, S3Server, s3_server
 from tests.snapshot.live import Browser, Place, binary, running_browser, running_place
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for some seconds is no page that hangs; tests of those have limits of their own."""
+    for module, limits in (
+        (blank, ("CLOSE_LIMIT",)),
+        (reopen, ("TAB_LIMIT", "BUILD_LIMIT")),
+        (capture, ("DATABASES_LIMIT",)),
+        (checkpoint, ("LIMIT", "LOOK_LIMIT", "DATABASES_LIMIT", "HIDDEN_LIMIT", "LEAVE_LIMIT")),
+    ):
+        for limit in limits:
+            monkeypatch.setattr(module, limit, 60.0)
+    usual = capture.capture.__kwdefaults__
+    assert usual is not None
+    for limit in ("target_limit", "limit"):
+        monkeypatch.setitem(usual, limit, 60.0)
 
 
 @pytest.fixture(params=["chromium", "headless-shell"])

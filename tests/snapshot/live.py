@@ -36,7 +36,7 @@ FLAGS = (
     "--disable-breakpad",
     "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup",
 )
-START_LIMIT = 20.0  # seconds
+START_LIMIT = 60.0  # seconds
 
 
 def binary(kind: str) -> str | None:
@@ -62,6 +62,15 @@ class Page:
         await self.evaluate(
             "new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', () => done()))"
         )
+
+    async def arrived(self) -> None:
+        """Until a document of the site is there and loaded, not the one that stood in for it."""
+        async with asyncio.timeout(60):
+            while True:
+                with suppress(DevToolsError):  # one has just taken the other's place
+                    if await self.evaluate("!!globalThis.first && document.readyState === 'complete'"):
+                        return
+                await asyncio.sleep(0.01)
 
     async def goto(self, url: str) -> None:
         reply = await self.devtools.send("Page.navigate", {"url": url}, session=self.session)
@@ -121,8 +130,8 @@ class Browser:
     async def close(self) -> None:
         """End it as a user would, so that all is on the disk."""
         with suppress(DevToolsGone, DevToolsError):  # it may go before it has answered
-            await self.devtools.send("Browser.close", timeout=10)
-        await asyncio.wait_for(self.process.wait(), 20)
+            await self.devtools.send("Browser.close", timeout=60)
+        await asyncio.wait_for(self.process.wait(), 60)
 
 
 @asynccontextmanager

@@ -1,8 +1,12 @@
 """IndexedDB in portions: whole, only what changed again, and without holding the page up."""
 
 import asyncio
+import time
 from typing import Any
 
+import pytest
+
+from gateway.snapshot import databases as module
 from gateway.snapshot.databases import Databases
 from gateway.snapshot.script import Ask, isolated
 from tests.snapshot.live import Browser, Page, Place
@@ -34,12 +38,12 @@ GAPS = """
 """
 
 
-def soon(seconds: float = 10) -> float:
+def soon(seconds: float = 60) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
 async def world(browser: Browser, page: Page) -> Ask:
-    return await isolated(browser.devtools, page.session, page.target, timeout=5)
+    return await isolated(browser.devtools, page.session, page.target, timeout=30)
 
 
 async def test_all_of_it_is_read_and_again_only_what_is_told(browser: Browser, place: Place) -> None:
@@ -147,21 +151,27 @@ async def test_the_page_goes_on_meanwhile(browser: Browser, place: Place) -> Non
     async with browser.new_page(place.at()) as page:
         await page.evaluate(FILL.replace("id < 1001", "id < 5000"))
         await page.evaluate(f"{{ {GAPS} }}")
-        longest = []
+        shares = []
         for _ in range(12):
             databases = Databases()
             ask = await world(browser, page)
             await page.evaluate("longest = 0")
+            began = time.monotonic()
             await databases.read(ask, until=soon())
-            longest.append(await page.evaluate("longest"))
-            if min(longest) < 30:
-                break
-        assert len(databases.state()[0]["stores"][1]["records"]) == 5000
-    # Whole it takes more than a hundred where nothing else runs; the machine's own hiccups are not ours.
-    assert min(longest) < 90
+            took = time.monotonic() - began
+            longest = await page.evaluate("longest")
+            shares.append(longest / 1000 / took)
+            assert len(databases.state()[0]["stores"][1]["records"]) == 5000
+            if longest < 30:
+                return
+    # A slow machine: in one piece it would be nearly all of the time. Its hiccups, which are not ours, come and go.
+    assert min(shares) < 0.25, shares
 
 
-async def test_what_sounds_like_an_echo_is_looked_at_when_somebody_asks(browser: Browser, place: Place) -> None:
+async def test_what_sounds_like_an_echo_is_looked_at_when_somebody_asks(
+    browser: Browser, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ECHO", 600.0)  # however long the page takes to store something
     async with browser.new_page(place.at()) as page:
         ask, databases = await world(browser, page), Databases()
         assert await databases.read(ask, until=soon()) is False, "there is none; its echo is expected"

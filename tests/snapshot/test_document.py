@@ -1,8 +1,20 @@
 """The nouns of a context document, and what they say as JSON."""
 
+from dataclasses import replace
+
 import pytest
 
-from gateway.snapshot.document import ContextDocument, Cookie, Entry, Permission, Tab, default_port, origin_of
+from gateway.snapshot.document import (
+    ContextDocument,
+    Cookie,
+    Entry,
+    OriginState,
+    Permission,
+    Tab,
+    default_port,
+    origin_of,
+    telling,
+)
 
 
 def test_what_is_unknown_is_left_out() -> None:
@@ -57,3 +69,19 @@ def test_default_ports() -> None:
 )
 def test_origin_of(url: str, origin: str | None) -> None:
     assert origin_of(url) == origin
+
+
+def test_what_makes_a_document_another_one() -> None:
+    state = OriginState("https://x.test", (("a", "1"),))
+    tab = Tab("https://x.test/", True, {"https://x.test": {"a": "1"}}, (Entry("https://x.test/", "Title"),))
+    one = ContextDocument((Cookie("a", "1", "x.test"),), (state,), (tab,), missing=("x",))
+    scrolled = replace(tab, scroll=(0, 900), history=(Entry("https://x.test/", "(1) Title"),))
+    assert telling(replace(one, tabs=(scrolled,))) == telling(one), "that changes all the time, and is worth little"
+    for other in (
+        replace(one, cookies=()),
+        replace(one, origins=(replace(state),)),
+        replace(one, tabs=(replace(tab, url="https://x.test/b"),)),
+        replace(one, permissions=(Permission("https://x.test", "geolocation"),)),
+        replace(one, missing=()),
+    ):
+        assert telling(other) != telling(one)

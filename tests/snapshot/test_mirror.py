@@ -7,8 +7,7 @@ import pytest
 from gateway.snapshot.blobs import BlobsAway, DirectoryBlobs
 from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.folder import GONE, SessionFolder
-from gateway.snapshot.mirror import SHARED, Marks, Mirror, Overtaken
-from gateway.snapshot.packs import Damaged
+from gateway.snapshot.mirror import Mirror, Overtaken
 from gateway.snapshot.seal import Sealer
 from gateway.snapshot.vault import Vault
 from tests.snapshot.stepping import Stepping
@@ -41,13 +40,6 @@ def there(store: Stepping) -> set[str]:
 def packs(directory: Path) -> set[str]:
     folder = SessionFolder(directory / SESSION)
     return {pack for version in folder.versions() for pack in folder.header(version).packs}
-
-
-def test_what_is_known_of_what_is_shared() -> None:
-    marks = Marks({1: ("1.1.x.manifest", frozenset({"pack-a"}))}, frozenset({"pack-b"}))
-    assert Marks.read(marks.write()) == marks
-    for data in (b"", b"[]", b"{}", b'{"versions": [1], "gone": []}'):
-        assert Marks.read(data) == Marks()
 
 
 async def test_what_one_node_saved_another_has(tmp_path: Path, store: Stepping) -> None:
@@ -170,45 +162,3 @@ async def test_a_pack_put_before_the_storage_went_away_is_not_put_again(tmp_path
     node(tmp_path, store, "one", sent).push(1)
     assert len([name for name in names(store) if name.startswith("pack")]) == 1
     assert sent == {}
-
-
-async def test_what_is_damaged_or_missing_there_is_told(tmp_path: Path, store: Stepping) -> None:
-    one, two = node(tmp_path, store, "one"), node(tmp_path, store, "two")
-    await saved(tmp_path, "one", "a")
-    one.push(1)
-    two.refresh(claimed=False)
-    (pack,) = (tmp_path / "store" / SESSION).glob("pack-*")
-    whole = pack.read_bytes()
-    pack.write_bytes(b"x" + whole[1:])
-    with pytest.raises(Damaged, match="cannot be had: it is damaged"):
-        two.bring(1)
-    pack.unlink()
-    with pytest.raises(Damaged, match="is missing"):
-        two.bring(1)
-    pack.write_bytes(whole)
-    (manifest,) = (tmp_path / "store" / SESSION).glob("*.manifest")
-    manifest.write_bytes(b"x")
-    three = node(tmp_path, store, "three")
-    three.refresh(claimed=False)
-    (info,) = SessionFolder(tmp_path / "three" / SESSION).infos()
-    assert info.reason == "unreadable"
-    (tmp_path / "one" / SESSION / SHARED).write_bytes(b"damaged")
-    assert not one.settled()
-    one.refresh(claimed=False)
-    assert one.settled()
-
-
-async def test_what_changes_all_the_time_is_given_up(tmp_path: Path, store: Stepping) -> None:
-    one = node(tmp_path, store, "one")
-    one.claim(2)
-
-    def gone(number: int, name: str) -> None:
-        if name.startswith("get"):
-            (tmp_path / "store" / SESSION / "2.claim").unlink(missing_ok=True)
-
-    def there(number: int, name: str) -> None:
-        (tmp_path / "store" / SESSION / "2.claim").write_bytes(b"")
-
-    store.before = lambda number, name: (gone if name.startswith("get") else there)(number, name)
-    with pytest.raises(BlobsAway, match="changes all the time"):
-        one.look()

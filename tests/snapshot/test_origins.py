@@ -1,6 +1,10 @@
 """Origins found in a profile."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from gateway.snapshot.origins import known_origins
 from tests.snapshot.live import Place, running_browser
@@ -30,6 +34,41 @@ def test_names_of_databases_and_keys_of_local_storage(tmp_path: Path) -> None:
 
 def test_no_profile_has_no_origins(tmp_path: Path) -> None:
     assert known_origins(tmp_path / "nothing") == []
+
+
+def linked_file(profile: Path, outside: Path) -> None:
+    (profile / "Default" / "Local Storage" / "leveldb" / "000003.log").symlink_to(outside / "000003.log")
+
+
+def linked_folder(profile: Path, outside: Path) -> None:
+    (profile / "Default" / "Local Storage" / "leveldb").rmdir()
+    (profile / "Default" / "Local Storage" / "leveldb").symlink_to(outside)
+
+
+def linked_above(profile: Path, outside: Path) -> None:
+    (outside / "leveldb").symlink_to(outside)
+    (profile / "Local Storage").symlink_to(outside)
+
+
+def linked_databases(profile: Path, outside: Path) -> None:
+    (profile / "Default" / "IndexedDB").symlink_to(outside)
+
+
+def pipe(profile: Path, _: Path) -> None:
+    os.mkfifo(profile / "Default" / "Local Storage" / "leveldb" / "000003.log")
+
+
+@pytest.mark.parametrize("make", [linked_file, linked_folder, linked_above, linked_databases, pipe])
+def test_a_browser_leads_it_nowhere(tmp_path: Path, make: Callable[[Path, Path], None]) -> None:
+    profile, outside = tmp_path / "profile", tmp_path / "outside"
+    (profile / "Default" / "Local Storage" / "leveldb").mkdir(parents=True)
+    (outside / "https_other.test_0.indexeddb.leveldb").mkdir(parents=True)
+    (outside / "000003.log").write_bytes(b"META:https://secret.test\x00")
+    (profile / "Default" / "Local Storage" / "leveldb" / "000005.ldb").write_bytes(b"META:https://mine.test\x00")
+    if make is linked_folder:
+        (profile / "Default" / "Local Storage" / "leveldb" / "000005.ldb").unlink()
+    make(profile, outside)
+    assert known_origins(profile) == ([] if make is linked_folder else ["https://mine.test"])
 
 
 async def test_a_real_profile(tmp_path: Path, place: Place, kind: str) -> None:

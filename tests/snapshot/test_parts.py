@@ -129,7 +129,12 @@ DATABASES = st.lists(
 
 
 @given(databases=DATABASES)
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_any_database_comes_back(tmp_path: Path, databases: list[dict[str, object]]) -> None:
     document = ContextDocument(origins=(OriginState("https://x.test", (), tuple(databases)),))
     assert get(tmp_path, put(tmp_path, document)[0]) == document

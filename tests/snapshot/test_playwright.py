@@ -284,7 +284,7 @@ async def test_node_loads_what_we_write_and_we_load_it_again(tmp_path: Path, pla
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, errors = await asyncio.wait_for(process.communicate(), 30)
+        out, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, errors.decode()
     result = json.loads(out)
     assert result["said"] == SAID

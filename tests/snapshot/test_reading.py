@@ -7,11 +7,11 @@ from tests.snapshot.live import Browser, Place
 async def looked_at(browser: Browser) -> Reading:
     """All that there is, read once."""
     reading = Reading(browser.devtools)
-    await reading.discover(5)
+    await reading.discover(30)
     for target in reading.targets.values():
         async with browser.devtools.attached(target.id) as session:
             target.session = session
-            await reading.look(target, 5, 5)
+            await reading.look(target, 30, 30)
     return reading
 
 

@@ -14,8 +14,6 @@ from gateway.snapshot.document import ContextDocument, Entry, Tab
 from gateway.snapshot.reopen import MANY
 from tests.snapshot.live import Browser, Page, Place, binary, restore, running_browser
 
-LOADED = "new Promise(done => { (function look() { globalThis.first ? done() : setTimeout(look, 5) })() })"
-
 
 def walked(place: Place, *paths: str, index: int) -> Tab:
     """A tab that was at those paths of localhost, one of another host after the first, now at that of `index`."""
@@ -41,7 +39,7 @@ async def loading(browser: Browser, page: Page, url: str) -> AsyncIterator[None]
     with browser.devtools.listening(look):
         await browser.devtools.send("Page.enable", session=page.session)
         yield
-        await asyncio.wait_for(arrived.wait(), 10)
+        await asyncio.wait_for(arrived.wait(), 60)
     await page.loaded()
 
 
@@ -119,7 +117,7 @@ async def test_on_the_headless_shell_every_tab_can_be_seen(tmp_path: Path, place
         assert await restore(browser.devtools, ContextDocument(tabs=tabs), storage=True) == ()
         for tab in tabs:
             async with browser.page_at(tab.url) as page:
-                await page.evaluate(LOADED)
+                await page.arrived()
         assert sorted(path for path, _ in place.requests) == [f"/{number}" for number in range(MANY + 2)]
 
 

@@ -165,7 +165,8 @@ def test_what_does_not_do_its_work_is_asked_again_and_then_given_up(
     s3: S3Server, answer: bytes | None, words: str
 ) -> None:
     faulty = Faulty(answer)
-    blobs = S3Blobs(snapshot_store(f"s3://bucket?endpoint={faulty.endpoint}"), connect=1, answer=0.3, tries=2)
+    place = snapshot_store(f"s3://bucket?endpoint={faulty.endpoint}")
+    blobs = S3Blobs(place, connect=30, answer=0.3 if answer is None else 30, tries=2)
     try:
         began = time.monotonic()
         with pytest.raises(BlobsAway, match=words):
@@ -175,10 +176,16 @@ def test_what_does_not_do_its_work_is_asked_again_and_then_given_up(
     finally:
         blobs.close()
         faulty.close()
-    gone = S3Blobs(snapshot_store(f"s3://bucket?endpoint={faulty.endpoint}"), connect=1, tries=1)
-    with pytest.raises(BlobsAway, match="EndpointConnectionError"):
-        gone.put("x", io.BytesIO(b"x"))
-    gone.close()
+
+
+def test_where_nobody_listens(s3: S3Server) -> None:
+    with socket.socket() as taken:  # and nobody else begins to
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        gone = S3Blobs(snapshot_store(f"s3://bucket?endpoint={endpoint}"), connect=30, tries=1)
+        with pytest.raises(BlobsAway, match="EndpointConnectionError"):
+            gone.put("x", io.BytesIO(b"x"))
+        gone.close()
 
 
 def test_memory_does_not_grow_with_what_is_stored(s3: S3Server, tmp_path: Path) -> None:

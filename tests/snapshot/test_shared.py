@@ -4,20 +4,24 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import Code, GatewayError
+from gateway.records import SessionId
 from gateway.snapshot.blobs import DirectoryBlobs
-from gateway.snapshot.document import ContextDocument, Cookie
+from gateway.snapshot.cards import newest_shared
+from gateway.snapshot.document import ContextDocument
 from gateway.snapshot.folder import MANIFEST, SessionFolder
 from gateway.snapshot.s3 import S3Blobs
 from gateway.snapshot.seal import Sealer
 from gateway.snapshot.shared import SharedVault
 from gateway.snapshot.vault import Vault
 from tests.snapshot.stepping import Stepping
+from tests.snapshot.test_cards import RECORD
 from tests.snapshot.test_vault import KEY, OTHER, SESSION, document, save
 from tests.snapshot.test_vault import profile as profile  # a fixture
 
@@ -256,15 +260,6 @@ async def test_damage_is_told_by_name_and_the_version_before_is_used(
     assert await node("three").load_document(SESSION) == document("next")
 
 
-async def test_what_is_damaged_on_the_own_disk_is_brought_again(node: Node, tmp_path: Path, profile: Path) -> None:
-    one = node("one")
-    await save(one, "a", profile)
-    for path in (tmp_path / "one" / SESSION).glob("pack-*"):
-        path.write_bytes(b"nonsense")
-    assert await one.load_document(SESSION) == document("a")
-    assert await one.usable(SESSION) == ((await one.list(SESSION))[-1], ())
-
-
 async def test_keys_are_not_the_storages(node: Node, store: Stepping) -> None:
     one, keyless = node("one"), node("two", Sealer())
     await save(one, "hush")
@@ -299,36 +294,14 @@ async def test_versions_are_dropped_and_expire_for_all(node: Node, store: Steppi
     assert {name.partition("/")[2].partition(".")[0] for name in files(store, "pack-")} == set(needed)
 
 
-async def test_the_disk_of_a_node_is_a_cache(node: Node, tmp_path: Path, profile: Path) -> None:
-    (profile / "Default" / "large").write_bytes(os.urandom(100_000))
-    one = node("one", cache=150_000)
-    for session in (SESSION, OTHER):
-        await one.save(session, document(session), profile=profile, kind="k", reason="r")
-    local_only = Vault(tmp_path / "one", Sealer((KEY,)))
-    await local_only.save("unshared", document("u"), profile=profile, kind="k", reason="r")
-    assert one._cache.trim(one._folders()) == 2
-    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["unshared"]
-    assert await one.load_document(SESSION) == document(SESSION)
-    assert await one.unpack_profile(OTHER, 1, tmp_path / "out")
-    assert tree(tmp_path / "out") == tree(profile)
-
-
-async def test_what_others_remove_while_it_is_brought_was_not_there(node: Node, store: Stepping) -> None:
-    one, two = node("one", keep=1), node("two", keep=1)
-    left = 3
-
-    def other(number: int) -> ContextDocument:
-        """That has nothing in common with another."""
-        return ContextDocument(cookies=(Cookie("id", f"{number}", "x.test"),), missing=(f"{number}",))
-
-    def meanwhile(number: int, name: str) -> None:
-        nonlocal left
-        if name.startswith("get") and "pack-" in name and left:
-            left -= 1
-            asyncio.run(one.save(SESSION, other(left), profile=None, kind="k", reason="r"))
-
-    await one.save(SESSION, other(left), profile=None, kind="k", reason="r")
-    store.before = meanwhile
-    assert await two.load_document(SESSION) == other(0)
-    assert left == 0
-    assert (await two.usable(SESSION))[1] == ()
+async def test_what_the_session_was_is_taken_along_from_before_there_was_a_storage(
+    node: Node, store: Stepping, tmp_path: Path
+) -> None:
+    before = Vault(tmp_path / "one", Sealer((KEY,)))
+    await save(before, "a")
+    record = replace(RECORD, id=SessionId(SESSION))
+    await before.remember(record)
+    one = node("one")
+    one.sweep()
+    assert newest_shared(store.inner, SESSION, Sealer((KEY,))) == record
+    assert not (tmp_path / "one" / SESSION / "card").exists()
