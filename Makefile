@@ -58,7 +58,7 @@ format: $(VENV)/.dev
 
 setup: $(VENV)/.browser
 
-setup-test: $(VENV)/.browser tests/clients/node_modules/.installed $(VENV)/.redis
+setup-test: $(VENV)/.browser tests/clients/node_modules/.installed $(VENV)/.redis $(VENV)/.bubblewrap
 
 # Tests start Redis themselves, so the system's own service is not to run (policy-rc.d).
 $(VENV)/.redis: | $(VENV)/.installed
@@ -69,6 +69,15 @@ $(VENV)/.redis: | $(VENV)/.installed
 		$$S apt-get update -qq && $$S apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
 		if [ -n "$$made" ]; then $$S rm -f $$P; fi; \
 		command -v redis-server >/dev/null || { echo "install redis-server (5 or newer) and try again"; exit 1; }; }
+	@touch $@
+
+# Where it cannot be had the tests of it are left out.
+$(VENV)/.bubblewrap: | $(VENV)/.redis
+	@command -v bwrap >/dev/null || { \
+		echo "installing bubblewrap"; \
+		if [ $$(id -u) = 0 ]; then S=; else S="sudo -n"; fi; \
+		{ $$S apt-get update -qq && $$S apt-get install -y -qq --no-install-recommends bubblewrap >/dev/null; } \
+			|| echo "no bubblewrap could be installed: its tests are skipped"; }
 	@touch $@
 
 # Debian and Ubuntu ship Python without what makes virtual environments; it is installed where we may.

@@ -17,7 +17,7 @@ from browser_pool.errors import BrowserFailed
 from browser_pool.guard import NOTE
 from browser_pool.note import Note, erase
 from browser_pool.pidfd import ended
-from browser_pool.process import end_left
+from browser_pool.process import end_abandoned, end_left
 from browser_pool.procfs import Tree, directories_of, wake
 from browser_pool.profile import BrowserDirectory
 from browser_pool.road import Road, Roads
@@ -171,5 +171,8 @@ async def _end(left: Left) -> None:
 
 async def _watch(note: Note, browser: Browser) -> None:
     await ended(note.pid, note.start)
-    browser.reason = browser.reason or REASON
-    browser.gone.set()
+    try:
+        await end_abandoned(browser.directory)
+    finally:  # as in browser.py
+        browser.reason = browser.reason or REASON
+        browser.gone.set()

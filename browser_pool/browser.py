@@ -19,7 +19,7 @@ from browser_pool.confinement import UNCONFINED, Cell
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone, open_devtools
 from browser_pool.errors import BrowserFailed
 from browser_pool.note import Note
-from browser_pool.process import chromium, endpoint, environment
+from browser_pool.process import chromium, end_abandoned, endpoint, environment
 from browser_pool.profile import BrowserDirectory
 from browser_pool.road import Road
 from browser_pool.spec import LaunchSpec, Mode
@@ -286,7 +286,11 @@ async def _follow_pages(browser: Browser) -> None:
 
 async def _watch(process: asyncio.subprocess.Process, browser: Browser) -> None:
     code = await process.wait()
-    with suppress(ValueError):
-        browser.reason = browser.reason or f"Chromium was ended by signal {signal.Signals(-code).name}"
-    browser.reason = browser.reason or f"Chromium exited with code {code}"
-    browser.gone.set()
+    try:
+        if code < 0:
+            await end_abandoned(browser.directory)
+    finally:  # whatever there is none of, threads or files: it has ended
+        with suppress(ValueError):
+            browser.reason = browser.reason or f"Chromium was ended by signal {signal.Signals(-code).name}"
+        browser.reason = browser.reason or f"Chromium exited with code {code}"
+        browser.gone.set()

@@ -10,7 +10,7 @@ import os
 import resource
 import sys
 
-from browser_pool import landlock, seccomp
+from browser_pool import bubblewrap, landlock, seccomp
 
 PR_SET_PDEATHSIG = 1
 PR_CAPBSET_DROP = 24
@@ -40,6 +40,8 @@ def main(words: list[str]) -> None:
     - `powerless`: root without its capabilities, once it has become the program;
     - `LIMIT=N`: a limit of setrlimit(2), by its name in LIMITS, where it is not lower already;
     - `landlock=ABI`: files as `KIND=PATH` words say (landlock.KINDS); `connect=PORT`: the one TCP port;
+    - `bubblewrap=PROGRAM`: files by namespaces, the same KIND=PATH words, where there is no Landlock; then the process
+      stays between the parent and the one that becomes ARGV, and ends with what that ended with (128 + a signal);
     - `seccomp=open` or `seccomp=road`: the filter, the latter without UDP and what else goes round a proxy.
 
     And always: no core dumps, which would hold a tenant's cookies, and the first to go when memory runs out.
@@ -48,7 +50,7 @@ def main(words: list[str]) -> None:
     argv = words[end + 1 :]
     given = [word.partition("=") for word in words[1:end]]
     try:
-        _hold(int(words[0]), [(name, value) for name, _, value in given])
+        argv = _hold(int(words[0]), [(name, value) for name, _, value in given]) + argv
     except OSError as error:
         sys.exit(f"the browser cannot be confined: {error}")
     try:
@@ -57,7 +59,8 @@ def main(words: list[str]) -> None:
         sys.exit(f"cannot run {argv[0]}: {error.strerror}")
 
 
-def _hold(parent: int, words: list[tuple[str, str]]) -> None:
+def _hold(parent: int, words: list[tuple[str, str]]) -> list[str]:
+    """Hold this process; what is to stand before its argv."""
     values = dict(words)
     libc = ctypes.CDLL(None, use_errno=True)
     if "cgroup" in values:
@@ -86,14 +89,22 @@ def _hold(parent: int, words: list[tuple[str, str]]) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:  # it died before the call above, or before its guard could see us
         sys.exit(1)
+    # Its own processes' files are found by number: those of its children are made later, and cannot be named.
+    rules = [(kind, path) for kind, path in words if kind in landlock.KINDS]
+    filters = b""
+    if "seccomp" in values:
+        filters = seccomp.program(os.uname().machine, road=values["seccomp"] == ROAD)
+    if "bubblewrap" in values:  # it mounts first, which the filter forbids
+        descriptor = bubblewrap.filter_file(filters) if filters else None
+        tied, superuser = OUTLIVE not in values, os.geteuid() == 0
+        return bubblewrap.argv(values["bubblewrap"], rules, tied=tied, superuser=superuser, filters=descriptor)
     if "landlock" in values:
-        # Its own processes' files are found by number: those of its children are made later, and cannot be named.
-        rules = [(kind, path) for kind, path in words if kind in landlock.KINDS]
         connect = int(values["connect"]) if "connect" in values else None
         landlock.restrict(int(values["landlock"]), rules, connect)
-    if "seccomp" in values:
+    if filters:
         landlock.forgo_privileges()
-        seccomp.install(seccomp.program(os.uname().machine, road=values["seccomp"] == ROAD))
+        seccomp.install(filters)
+    return []
 
 
 def _lower(limit: int, most: int) -> None:

@@ -62,11 +62,14 @@ class Held:
     """What this machine gives; each text says why there is none, and is empty where there is.
 
     `abi` is Landlock's. `users`: each browser has a user of its own, which takes root. `sandbox` is Chromium's own, in
-    user namespaces. `cgroup` are the kernel's limits for a whole browser.
+    user namespaces. `cgroup` are the kernel's limits for a whole browser. `bubblewrap` stands in for Landlock where it
+    can: `bwrap` is the program.
     """
 
     abi: int = 0
     landlock: str = "confinement is off"
+    bubblewrap: str = "confinement is off"
+    bwrap: str = ""
     seccomp: str = "confinement is off"
     users: str = "confinement is off"
     sandbox: str = ""
@@ -80,15 +83,22 @@ class Held:
         return not self.users
 
     @property
+    def wrapped(self) -> bool:
+        """Whether browsers are in namespaces, for want of Landlock."""
+        return bool(self.landlock) and not self.bubblewrap
+
+    @property
     def measures(self) -> tuple[Measure, ...]:
         """All of them, with words for people."""
         older = f"this kernel's Landlock (ABI {self.abi}) has no rules for it"
-        tcp = self.landlock or (older if self.abi < landlock.NET else "")
-        signals = self.landlock or (older if self.abi < landlock.SCOPES else "")
+        neither = "; ".join(dict.fromkeys((self.landlock, self.bubblewrap)))
+        unruled = f"{self.landlock}; bubblewrap has no rules for it" if self.wrapped else neither
+        tcp = unruled if self.landlock else (older if self.abi < landlock.NET else "")
+        signals = neither if self.landlock else (older if self.abi < landlock.SCOPES else "")
         found = (
-            ("files", self.landlock, True),
+            ("files", "" if self.wrapped or not self.landlock else neither, True),
             ("tcp", tcp, True),
-            ("signals", "" if self.own_users else signals, True),
+            ("signals", "" if self.own_users or self.wrapped else signals, True),
             ("sockets", self.seccomp, True),
             ("own_user", self.users, self.root),
             ("chromium_sandbox", self.sandbox, True),
@@ -135,12 +145,21 @@ class Cell:
             words += [f"data={self.limits.memory}", f"size={self.limits.disk}", f"files={MOST_FILES}"]
         if not self.held.landlock:
             words.append(f"landlock={self.held.abi}")
-            words += reach.words(binary, directory, self.root, extensions, environment, resolver=self.port is None)
+            words += self._files(binary, directory, extensions, environment)
             if self.port is not None:
                 words.append(f"connect={self.port}")
+        elif self.held.wrapped:
+            words.append(f"bubblewrap={self.held.bwrap}")
+            words += self._files(binary, directory, extensions, environment)
         if not self.held.seccomp:
             words.append(f"seccomp={confine.OPEN if self.port is None else confine.ROAD}")
         return words
+
+    def _files(
+        self, binary: Path, directory: BrowserDirectory, extensions: Path | None, environment: Mapping[str, str]
+    ) -> list[str]:
+        alone = self.port is None
+        return reach.words(binary, directory, self.root, extensions, environment, resolver=alone, sandbox=self.sandbox)
 
 
 UNCONFINED = Cell(Held())

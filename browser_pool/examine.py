@@ -1,12 +1,14 @@
 """Look at this machine: what of the confinement it gives. Blocking; callers use a thread."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from browser_pool import landlock, procfs, seccomp, users
+from browser_pool import bubblewrap, confine, landlock, procfs, reach, seccomp, users
 from browser_pool.binary import Binaries
 from browser_pool.cgroup import delegated
 from browser_pool.confinement import Confinement, Held, NotConfined, Wish
@@ -35,8 +37,11 @@ SETTINGS = {
 }
 
 
-def examine(wanted: Confinement, root: Path, binaries: Binaries) -> Held:
-    """What it gives to browsers in `root`. Raises NotConfined where all of it is wanted and there is not."""
+def examine(wanted: Confinement, root: Path, binaries: Binaries, *, abi: int | None = None) -> Held:
+    """What it gives to browsers in `root`. Raises NotConfined where all of it is wanted and there is not.
+
+    `abi` is Landlock's version, 0 as if there were none; the kernel's own where it is None.
+    """
     if wanted.wish is Wish.OFF:
         plain = "Chromium refuses its sandbox as root, and confinement is off"
         return Held(sandbox=plain if os.geteuid() == 0 else no_namespaces(-1))
@@ -47,10 +52,13 @@ def examine(wanted: Confinement, root: Path, binaries: Binaries) -> Held:
     namespaces = no_namespaces(user)
     root_alone = os.geteuid() == 0 and own
     helper = "" if os.geteuid() == 0 or not namespaces else _helper(binaries)
-    abi = landlock.abi()
+    abi = landlock.abi() if abi is None else abi
+    bwrap = None if abi or helper else shutil.which(bubblewrap.NAME)
     found = Held(
         abi=abi,
         landlock=helper or ("" if abi else "this kernel has no Landlock (5.13), or it is switched off"),
+        bubblewrap=helper or ("there is Landlock" if abi else no_bubblewrap(bwrap, user, sandbox=not root_alone)),
+        bwrap=bwrap or "",
         seccomp=helper or ("" if seccomp.supported(os.uname().machine) else f"no filter for {os.uname().machine}"),
         users=own,
         sandbox="Chromium refuses it as root" if root_alone else namespaces,
@@ -76,6 +84,33 @@ def no_namespaces(user: int) -> str:
         if Path(file).exists() and Path(file).read_text().strip() == bad:
             return f"user namespaces are off: {advice}"
     return f"user namespaces cannot be made here ({done.stderr.strip()[-80:]}); containers often forbid them"
+
+
+def no_bubblewrap(bwrap: str | None, user: int, *, sandbox: bool) -> str:
+    """Why that program cannot confine browsers of `user`, the present one if it is -1; empty if it can.
+
+    Tried with a sandbox within, which is bubblewrap's again in the place of Chromium's, where that shall be on.
+    """
+    if not bwrap:
+        return f"bubblewrap ({bubblewrap.NAME}) is not installed"
+    within = [bwrap, "--unshare-user", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "--"]
+    words = [sys.executable, "-I", "-S", "-c", confine.STARTER, str(Path(confine.__file__).parent.parent)]
+    words += [str(os.getpid()), *([f"user={user}"] if user >= 0 else []), f"bubblewrap={bwrap}"]
+    words += ["proc=/proc", "list=/tmp", *(f"run={path}" for path in (*reach.PROGRAMS, os.path.realpath(bwrap)))]
+    words += ["--", *(within if sandbox else []), bwrap, "--version"]
+    # A group of its own, to be reaped: the first process of the namespace outlives the one that we started by a moment.
+    with subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd="/", start_new_session=True
+    ) as tried:
+        try:
+            _, said = tried.communicate(timeout=PROBE)
+        except subprocess.TimeoutExpired:
+            tried.kill()  # and with it all that is in it
+            said = f"it took longer than {PROBE:g} s"
+    with suppress(ChildProcessError):  # raised when no child of the group is left
+        while True:
+            os.waitpid(-tried.pid, 0)
+    return "" if tried.returncode == 0 else f"bubblewrap cannot be used here ({said.strip()[-120:]})"
 
 
 def _unreachable(binaries: Binaries) -> Path | None:

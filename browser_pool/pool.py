@@ -44,7 +44,8 @@ class BrowserPool:
     `weigh` says what memory there is. `outlive` is for how many seconds a browser that has an owner waits for the
     next process after ours was killed; with 0 all of them end with us. `roads` is where each browser's only way to the
     network comes from; without, it goes there by itself. `confinement` is what shall hold them; what does, on this
-    machine, is in `held` once the pool was entered, which raises NotConfined where more is required.
+    machine, is in `held` once the pool was entered, which raises NotConfined where more is required. `look`
+    finds it out.
 
     What an earlier process left, and may be wanted, is in `left`, by owner: to be `adopted` where it is alive, else
     `salvaged`; `forsake()` ends the rest.
@@ -61,6 +62,7 @@ class BrowserPool:
         outlive: float = 0.0,
         roads: Roads | None = None,
         confinement: Confinement | None = None,
+        look: Callable[[Confinement, Path, Binaries], Held] = examine,
     ) -> None:
         self.root = root.resolve()  # as another process names it, which looks for it on command lines
         self.binaries = binaries
@@ -73,6 +75,7 @@ class BrowserPool:
         self.roads = roads
         self.confinement = confinement or Confinement()
         self.held = Held()
+        self._look = look
         self.warm = WarmSet(warm, self._launched, self._room)
         self._extensions = extensions
         self._users = Users(self.root)
@@ -87,7 +90,7 @@ class BrowserPool:
         become_subreaper()
         async with AsyncExitStack() as stack:
             lock = await stack.enter_async_context(held(self.root))
-            self.held = await asyncio.to_thread(examine, self.confinement, self.root, self.binaries)
+            self.held = await asyncio.to_thread(self._look, self.confinement, self.root, self.binaries)
             if not self.held.cgroup:
                 self._cgroup, why = await to_the_end(asyncio.to_thread(cgroup.prepared))
                 self.held = replace(self.held, cgroup=why)

@@ -15,11 +15,21 @@ from pathlib import Path
 
 from browser_pool import confine
 from browser_pool.errors import BrowserFailed
-from browser_pool.procfs import Tree, end, processes_of, user_of
+from browser_pool.pidfd import ended
+from browser_pool.procfs import Tree, end, names, processes_of, user_of
 from browser_pool.profile import BrowserDirectory
 from browser_pool.tasks import to_the_end
 
-__all__ = ["become_subreaper", "chromium", "end_left", "end_tree", "endpoint", "environment", "processes_of"]
+__all__ = [
+    "become_subreaper",
+    "chromium",
+    "end_abandoned",
+    "end_left",
+    "end_tree",
+    "endpoint",
+    "environment",
+    "processes_of",
+]
 
 PR_SET_CHILD_SUBREAPER = 36
 POLL = 0.01  # seconds between looks at DevToolsActivePort: Chromium has no other way to tell
@@ -132,8 +142,25 @@ def end_left(trees: list[Tree]) -> None:
     _reap(_dead_handlers())
 
 
-def _reap(ended: Iterable[int]) -> None:
-    for child in ended:
+async def end_abandoned(directory: BrowserDirectory) -> None:
+    """End a Chromium whose bubblewrap was killed alone: what is known as the browser's process has ended then, and who
+    looks at its profile next must not meet one that writes on.
+    """
+    for pid in await asyncio.to_thread(_abandoned, directory):
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(pid, signal.SIGKILL)
+        await ended(pid)
+
+
+def _abandoned(directory: BrowserDirectory) -> list[int]:
+    """Its main process, which alone has the option for the profile, but for bubblewrap's, which carry it along."""
+    own, others = b"--user-data-dir=", (b"--type=", b"--remount-ro")
+    found = processes_of(directory.path)
+    return [pid for pid in found if names(pid, own) and not any(names(pid, other) for other in others)]
+
+
+def _reap(dead: Iterable[int]) -> None:
+    for child in dead:
         with suppress(ChildProcessError):  # its group, another browser's end or process 1 was faster
             os.waitpid(child, 0)
 

@@ -2,8 +2,8 @@
 
 Found by looking what Chromium 156 opens. What is not named here it cannot even list: home directories, /tmp, /run,
 /var, the data directory, other browsers. Of /proc it reads what concerns all of the machine, and nothing of any
-process, its own included (its own sandbox takes that away from most of them anyway); it lists all of it, and writes
-the files that make its user namespaces.
+process, its own included (its own sandbox takes that away from most of them anyway); it lists all of it, and that
+sandbox writes the files that make its user namespaces.
 """
 
 import os
@@ -60,8 +60,11 @@ def words(
     environment: Mapping[str, str],
     *,
     resolver: bool,
+    sandbox: bool,
 ) -> list[str]:
     """For a browser in `directory`, one of those in `root`. With `resolver` it looks names up by itself.
+
+    `sandbox` is Chromium's own. Nothing else writes in /proc; where root has none it could write the kernel's settings.
 
     Looks at the disk: what is a link is named with what it leads to.
     """
@@ -72,12 +75,14 @@ def words(
     reads = [*READ, *(RESOLVER if resolver else ())]
     reads += [environment[name] for name in ("FONTCONFIG_FILE", "FONTCONFIG_PATH", "XAUTHORITY") if name in environment]
     reads += [str(extensions)] if extensions is not None else []
-    # The kernel compares what a path leads to. A link may point out of what is allowed.
-    found += [f"read={os.path.realpath(path)}" for path in reads]
-    found += ["device=/dev/null", "proc=/proc"]
+    # Landlock compares what a path leads to, which may be out of what is allowed; in a mount namespace the link itself
+    # must be there, too.
+    found += [f"read={place}" for path in reads for place in {os.path.realpath(path): 0, path: 0} if place[:1] == "/"]
+    found += ["device=/dev/null", "proc=/proc" if sandbox else "list=/proc"]
     if "DISPLAY" in environment:
         found.append("screen=/dev/dri")
-    found += [f"write={path}" for path in (directory.profile, directory.temporary.resolve(), directory.downloads)]
+    temporary = dict.fromkeys((directory.temporary.resolve(), directory.temporary))
+    found += [f"write={path}" for path in (directory.profile, *temporary, directory.downloads)]
     found.append(f"read={directory.uploads}")
     return found
 

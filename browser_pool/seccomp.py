@@ -19,6 +19,7 @@ X32 = 0x40000000  # x86-64's other numbering, which no Chromium uses
 AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
 SOCK_STREAM, SOCK_TYPE = 1, 0xF
 IPPROTO_TCP = 6
+CLONE_THREAD = 0x10000
 MSG_FASTOPEN = 0x20000000
 
 # machine: (AUDIT_ARCH_*, numbers). From the kernel's tables; those from 424 on are the same everywhere.
@@ -49,6 +50,17 @@ _EVERYWHERE = {
     "quotactl_fd": 443,
 }  # fmt: skip
 MACHINES = {"x86_64": (0xC000003E, _X86 | _EVERYWHERE), "aarch64": (0xC00000B7, _ARM | _EVERYWHERE)}
+# What makes processes, becomes programs and signals others, for a process that is to stay alone.
+_ALONE_X86 = {
+    "clone": 56, "fork": 57, "vfork": 58, "execve": 59, "execveat": 322, "kill": 62, "tkill": 200, "tgkill": 234,
+    "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297,
+}  # fmt: skip
+_ALONE_ARM = {
+    "clone": 220, "execve": 221, "execveat": 281, "kill": 129, "tkill": 130, "tgkill": 131, "rt_sigqueueinfo": 138,
+    "rt_tgsigqueueinfo": 240,
+}  # fmt: skip
+_ALONE_EVERYWHERE = {"clone3": 435, "pidfd_send_signal": 424, "pidfd_open": 434}
+ALONE = {"x86_64": _ALONE_X86 | _ALONE_EVERYWHERE, "aarch64": _ALONE_ARM | _ALONE_EVERYWHERE}
 Step = tuple[int, int, int, int]  # code, jump if true, jump if false, k
 _SOCKETS = ("socket", "sendto", "sendmsg", "sendmmsg")
 
@@ -58,12 +70,14 @@ def supported(machine: str) -> bool:
     return machine in MACHINES
 
 
-def program(machine: str, *, road: bool) -> bytes:
+def program(machine: str, *, road: bool, alone: bool = False) -> bytes:
     """The filter as an array of struct sock_filter.
 
     With `road` sockets are TCP streams or local ones: no UDP, nothing raw, no packets, no MPTCP nor TCP Fast Open,
     which Landlock's rules for TCP do not see. No netlink either: without UDP Chromium learns no interface's name, and
     takes itself for offline (navigator.onLine), unless it cannot ask for interfaces at all.
+
+    With `alone` there are threads, but no other process, program or signal.
     """
     architecture, numbers = MACHINES[machine]
     steps = [
@@ -79,10 +93,14 @@ def program(machine: str, *, road: bool) -> bytes:
         steps += _when(numbers["sendto"], _no_fast_open(3))
         steps += _when(numbers["sendmsg"], _no_fast_open(2))
         steps += _when(numbers["sendmmsg"], _no_fast_open(3))
+    if alone:
+        numbers = numbers | ALONE[machine]
+        steps += _when(numbers["clone"], _of_threads())
     for name, number in numbers.items():
-        if name not in _SOCKETS:
-            # ENOSYS where a program asks whether there is such a thing, and goes on without.
-            code = ENOSYS if name.startswith("io_uring") else EPERM
+        if name not in _SOCKETS and name != "clone":
+            # ENOSYS where a program asks whether there is such a thing, and goes on without: clone3 takes its flags
+            # from memory, where no filter sees them.
+            code = ENOSYS if name.startswith("io_uring") or name == "clone3" else EPERM
             steps += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ERRNO | code)]
     steps.append((RETURN, 0, 0, ALLOW))
     return b"".join(struct.pack("=HBBI", *step) for step in steps)
@@ -119,6 +137,16 @@ def _of_sockets() -> "list[Step]":
         (EQUAL, 0, 1, 0),  # what there is for streams: TCP
         allow,
         refuse,
+    ]
+
+
+def _of_threads() -> "list[Step]":
+    """clone(flags, ...)."""
+    return [
+        (LOAD, 0, 0, ARGUMENT),
+        (ANY_BIT, 0, 1, CLONE_THREAD),
+        (RETURN, 0, 0, ALLOW),
+        (RETURN, 0, 0, ERRNO | EPERM),
     ]
 
 

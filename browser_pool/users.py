@@ -6,9 +6,11 @@ gateway on this machine has others. All but `Users` is blocking; callers use a t
 """
 
 import asyncio
+import fcntl
 import os
 import secrets
 import stat
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -20,20 +22,30 @@ from browser_pool.procfs import FIRST_USER, LAST_USER
 # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_KILL, CAP_SETGID, CAP_SETUID: capabilities(7)
 CAPABILITIES = {0: "CHOWN", 1: "DAC_OVERRIDE", 3: "FOWNER", 5: "KILL", 6: "SETGID", 7: "SETUID"}
 ATTEMPTS = 100
+# The byte of each claimed user is locked (F_OFD_SETLK, fcntl(2)). Root's alone: nobody else can hold them all.
+LOCKS = Path("/run/cdp-gateway-users")
+_FLOCK = "hhqqi"  # struct flock: type, whence, start, length, pid
 
 
 def obstacle(root: Path) -> str:
     """Why browsers in `root` cannot have users of their own; empty if they can."""
     if os.geteuid() != 0:
         return "the gateway is not root; its browsers run as its own user"
-    held = _capabilities()
-    if lacking := [name for number, name in CAPABILITIES.items() if not held >> number & 1]:
-        return f"root has not the capability {', '.join(lacking)} here"
-    if not _mapped():
-        return f"this user namespace has no users {FIRST_USER} to {LAST_USER}"
+    if why := lacking(FIRST_USER, LAST_USER):
+        return why
     if closed := barred(root.parent):
         return f"other users cannot pass {closed}: put the data directory elsewhere, or chmod o+x {closed}"
     return ""
+
+
+def lacking(first: int, last: int) -> str:
+    """Why no process of ours can become one of these users; empty if one can."""
+    if os.geteuid() != 0:
+        return "the gateway is not root"
+    held = _capabilities()
+    if names := [name for number, name in CAPABILITIES.items() if not held >> number & 1]:
+        return f"root has not the capability {', '.join(names)} here"
+    return "" if _mapped(first, last) else f"this user namespace has no users {first} to {last}"
 
 
 def barred(path: Path) -> Path | None:
@@ -69,6 +81,7 @@ class Users:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._claimed: set[int] = set()
+        self._locks: int | None = None  # the open LOCKS, while there are claims
 
     @asynccontextmanager
     async def claimed(self) -> AsyncIterator[int]:
@@ -76,15 +89,44 @@ class Users:
         taken = await asyncio.to_thread(self._taken)
         for _ in range(ATTEMPTS):
             user = FIRST_USER + secrets.randbelow(LAST_USER - FIRST_USER + 1)
-            if user not in taken and user not in self._claimed:  # no other may have claimed it since
+            # No other may have claimed it since.
+            if user not in taken and user not in self._claimed and self._lock(user):
                 break
         else:
+            self._close()
             raise BrowserFailed("no user is left for another browser")
         self._claimed.add(user)
         try:
             yield user
         finally:
             self._claimed.discard(user)
+            self._unlock(user)
+
+    def _lock(self, user: int) -> bool:
+        """Whether no other gateway has claimed it: /proc tells only once its browser runs, a moment later.
+
+        Where there can be no file for that (see LOCKS), /proc has to do.
+        """
+        if self._locks is None:
+            try:
+                self._locks = os.open(LOCKS, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            except OSError:  # no such directory here, or not to be written
+                return True
+        try:
+            fcntl.fcntl(self._locks, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, user, 1, 0))
+        except OSError:  # another has it
+            return False
+        return True
+
+    def _unlock(self, user: int) -> None:
+        if self._locks is not None:
+            fcntl.fcntl(self._locks, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_UNLCK, os.SEEK_SET, user, 1, 0))
+        self._close()
+
+    def _close(self) -> None:
+        if self._locks is not None and not self._claimed:
+            os.close(self._locks)
+            self._locks = None
 
     def _taken(self) -> set[int]:
         taken = set()
@@ -112,10 +154,10 @@ def _capabilities() -> int:
     return 0
 
 
-def _mapped() -> bool:
+def _mapped(first: int, last: int) -> bool:
     """Whether this user namespace has all of them, as users and as groups (user_namespaces(7))."""
     for name in ("uid_map", "gid_map"):
-        ranges = [line.split() for line in Path(f"/proc/self/{name}").read_text().splitlines()]
-        if not any(int(first) <= FIRST_USER and int(first) + int(count) > LAST_USER for first, _, count in ranges):
+        ranges = [map(int, line.split()) for line in Path(f"/proc/self/{name}").read_text().splitlines()]
+        if not any(begin <= first and begin + count > last for begin, _, count in ranges):
             return False
     return True

@@ -18,6 +18,7 @@ from browser_pool.memory import memory
 from browser_pool.pool import BrowserPool
 from browser_pool.spec import LaunchSpec, Mode
 from gateway.config import Config, ConfigError
+from gateway.egress import cell
 from gateway.errors import GatewayError
 from gateway.store.connection import open_redis
 from gateway.web import tls
@@ -31,7 +32,9 @@ WORDS = {
     "chromium_sandbox": "Chromium's own sandbox is on",
     "watchdog": "a browser that takes too much memory, disk or too many processes is cut down",
     "cgroup": "memory and processes of each browser are limited by the kernel as well",
+    "egress_worker": "the process of the browsers' roads reads no file of value, and runs nothing",
 }
+WRAPPED = {"files": "a browser finds its own directory and programs, fonts and certificates alone, by bubblewrap"}
 Finding = tuple[str, str, str]  # how it is (ok, note, bad), what was looked at, what was found
 
 
@@ -106,12 +109,12 @@ def _confinement(config: Config, binaries: Binaries) -> Iterator[Finding]:
     above = next(place for place in config.data_dir.parents if place.exists())
     held = examine_machine(replace(wanted, wish=Wish.AUTO), above / "browsers", binaries)
     off = "not in use: confinement is off"
-    for measure in held.measures:
+    for measure in (*held.measures, cell.examine(Wish.AUTO).measure):
         what = f"confinement {measure.name}"
         if wanted.wish is Wish.OFF:
             yield "note", what, off if measure.holds else f"{off}; {measure.why}"
         elif measure.holds:
-            yield "ok", what, WORDS[measure.name]
+            yield "ok", what, (WRAPPED if held.wrapped else WORDS).get(measure.name, WORDS[measure.name])
         else:
             bad = measure.needed and wanted.wish is Wish.REQUIRED
             yield ("bad" if bad else "note"), what, measure.why

@@ -144,7 +144,8 @@ async def started(config: Config, known: Secrets) -> AsyncIterator[tuple[Registr
             await asyncio.to_thread(let_pass, directory)  # browsers' users, to their own
         binaries = Binaries(config.browser)
         node = Rules(config.egress_allow, config.egress_deny)
-        egress = EgressProcess(node, level=config.log_level, form=config.log_format)
+        wish = config.confining.wish
+        egress = EgressProcess(node, level=config.log_level, form=config.log_format, confinement=wish)
         await stack.enter_async_context(egress)
         pool = await stack.enter_async_context(
             BrowserPool(

@@ -22,6 +22,7 @@ LOOKED_AT = [
     "confinement chromium_sandbox",
     "confinement watchdog",
     "confinement cgroup",
+    "confinement egress_worker",
     "shared memory",
     "fonts",
     "data directory",

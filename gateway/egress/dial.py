@@ -17,7 +17,7 @@ from aiohappyeyeballs import start_connection
 
 from gateway.egress.address import Address, Host, address_of, is_loopback, plain
 from gateway.egress.channel import Channel
-from gateway.egress.local import Listeners, is_local
+from gateway.egress.local import Endpoints, is_local
 from gateway.egress.policy import EgressPolicy
 from gateway.egress.refusal import Refused
 
@@ -61,7 +61,7 @@ class Dialer:
 
     policy: EgressPolicy
     resolver: Resolver
-    listeners: Listeners
+    listeners: Endpoints
     own: set[int]
     backstage: set[tuple[str, int]] = field(default_factory=set)
     _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(RESOLVERS_EACH))

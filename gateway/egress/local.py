@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from gateway.egress.address import Address, is_loopback
 
@@ -29,6 +30,14 @@ def is_local(address: Address) -> bool:
     return True
 
 
+class Endpoints(Protocol):
+    """Who knows which ports lead to browsers."""
+
+    async def is_browser(self, port: int) -> bool:
+        """Whether a Chromium that can be debugged listens on this TCP port, on any address."""
+        ...
+
+
 class Listeners:
     """Remembers of each listening socket, by its inode, whether it is a browser's."""
 
@@ -36,7 +45,7 @@ class Listeners:
         self._known: dict[int, bool] = {}
 
     async def is_browser(self, port: int) -> bool:
-        """Whether a Chromium that can be debugged listens on this TCP port, on any address. Reads /proc."""
+        """See Endpoints. Reads /proc."""
         sockets = await asyncio.to_thread(listening, port)
         new = {inode for inode, _ in sockets if inode not in self._known}
         if new:

@@ -5,20 +5,24 @@ for the next one, which gets the same sockets and terms. Terms, with the passwor
 """
 
 import asyncio
-import json
 import os
 import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import structlog
 
-from browser_pool.tasks import Start, crew, running
+from browser_pool.confinement import Measure, Wish
+from browser_pool.tasks import Start, crew, running, to_the_end
+from gateway.egress import cell
+from gateway.egress.lent import Lent
+from gateway.egress.local import Listeners
+from gateway.egress.pipe import PATIENCE, Died, Worker
 from gateway.egress.policy import EgressPolicy
 from gateway.egress.proxy import bound
 from gateway.egress.terms import Terms
@@ -26,19 +30,15 @@ from gateway.egress.usage import Usage
 from gateway.records import Rules
 
 LINE = 16 << 20  # bytes of the longest answer
-PATIENCE = 10.0  # seconds for an answer
 STEADY = 5.0  # seconds that a worker must live for its end to count as the first one
 PAUSES = (0.0, 0.5, 2.0, 5.0)  # seconds before the next worker, by how many have ended at once
 LOOK = 10.0  # seconds between two looks at what was used, which a worker that dies takes with it
 log = structlog.get_logger()
+T = TypeVar("T")
 
 
 class EgressDown(ConnectionError):
     """The process that serves the roads does not answer, though it was started anew."""
-
-
-class _Died(Exception):
-    """The worker has ended."""
 
 
 @dataclass(eq=False)
@@ -62,69 +62,25 @@ class Open:
         return self.before.plus(self.usage)
 
 
-class Worker:
-    """One running worker: commands are asked one after the other. Raises _Died."""
-
-    def __init__(self, process: asyncio.subprocess.Process, sockets: socket.socket) -> None:
-        self._process = process
-        self._sockets = sockets
-        self._turn = asyncio.Lock()
-        self._answer: asyncio.Future[dict[str, Any]] | None = None
-        self._number = 0
-        self.gone = asyncio.Event()
-
-    async def ask(self, command: dict[str, Any], listener: socket.socket | None = None) -> dict[str, Any]:
-        """The answer to one command, with which a socket may go."""
-        async with self._turn:
-            if self.gone.is_set():
-                raise _Died
-            self._answer = asyncio.get_running_loop().create_future()
-            self._number += 1  # who asked before may have given up waiting
-            assert self._process.stdin is not None
-            try:
-                if listener is not None:
-                    socket.send_fds(self._sockets, [b"socket"], [listener.fileno()])
-                self._process.stdin.write(json.dumps({**command, "number": self._number}).encode() + b"\n")
-                await self._process.stdin.drain()
-                async with asyncio.timeout(PATIENCE):
-                    return await self._answer
-            except (OSError, TimeoutError) as error:
-                if not isinstance(error, TimeoutError) or not self.gone.is_set():
-                    log.warning("egress_worker_silent", error=str(error))
-                self.kill()  # one that hangs is as bad as one that is dead
-                raise _Died from error
-            finally:
-                self._answer = None
-
-    async def read(self) -> None:
-        """What it says, until it has ended."""
-        assert self._process.stdout is not None
-        try:
-            while line := await self._process.stdout.readline():
-                message = json.loads(line)
-                if message.pop("event", None) is not None:
-                    log.info("egress_refused", **message)
-                elif self._answer is not None and not self._answer.done() and message["number"] == self._number:
-                    self._answer.set_result(message)
-        finally:
-            self.gone.set()
-            if self._answer is not None and not self._answer.done():
-                self._answer.set_exception(_Died())
-
-    def kill(self) -> None:
-        """At once; it has nothing to save."""
-        with suppress(ProcessLookupError):  # it has just ended
-            self._process.kill()
-
-
 class EgressProcess:
     """All roads of a gateway: `browser_pool.road.Roads`. Enter it once.
 
-    `node` are the rules that hold for every browser.
+    `node` are the rules that hold for every browser; `confinement` says how much of what holds the process is wanted.
     """
 
-    def __init__(self, node: Rules | None = None, *, level: str = "info", form: str | None = None) -> None:
+    def __init__(
+        self,
+        node: Rules | None = None,
+        *,
+        level: str = "info",
+        form: str | None = None,
+        confinement: Wish = Wish.AUTO,
+    ) -> None:
         self._node = node or Rules()
+        self._wish = confinement
+        self._hold = cell.Hold()
+        self._sources = cell.sources()
+        self._listeners = Listeners()
         self._own: set[int] = set()
         self._backstage: set[tuple[str, int]] = set()
         self._roads: dict[int, Open] = {}
@@ -134,13 +90,19 @@ class EgressProcess:
         self._worker: Worker | None = None
         self._up = asyncio.Event()
         self._start: Start
+        self.lent: Lent  # roads without browsers, once this is entered
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        """Raises NotConfined."""
+        self._hold = await asyncio.to_thread(cell.examine, self._wish)
+        if self._wish is not Wish.OFF and not self.measure.holds:
+            log.warning("egress_worker_not_confined", why=self.measure.why)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(running(self._supervise(), "egress-worker"))
             await stack.enter_async_context(running(self._look(), "egress-usage"))
             self._start = await stack.enter_async_context(crew(patience=0.1))
+            self.lent = Lent(self._led, self.usage, self._start)
             self._stack = stack.pop_all()
         return self
 
@@ -150,7 +112,12 @@ class EgressProcess:
     @property
     def pid(self) -> int | None:
         """The worker's process id, while it runs."""
-        return None if self._worker is None else self._worker._process.pid
+        return None if self._worker is None else self._worker.pid
+
+    @property
+    def measure(self) -> Measure:
+        """Whether that process is held."""
+        return self._hold.measure
 
     @asynccontextmanager
     async def open(self, port: int | None = None) -> AsyncIterator[Open]:
@@ -163,19 +130,26 @@ class EgressProcess:
             yield road
         finally:
             del self._roads[road.port]
-            with suppress(_Died):  # then it is closed, and what it used is as it was seen last
+            with suppress(Died):  # then it is closed, and what it used is as it was seen last
                 if road.announced and self._worker is not None:
-                    road.usage = Usage.load(await self._worker.ask({"do": "close", "port": road.port}))
+                    road.usage = await self._worker.usage({"do": "close", "port": road.port})
             listener.close()
             self._closed = self._closed.plus(road.total, most=0)
             self._kinds += road.total.kinds()
+
+    @asynccontextmanager
+    async def _led(self, terms: Terms) -> AsyncIterator[int]:
+        async with self.open() as road:
+            await self.assign(road.port, terms)
+            yield road.port
 
     async def assign(self, port: int, terms: Terms) -> None:
         """From now on these terms hold on the road at `port`. Raises EgressDown, BadPattern."""
         EgressPolicy.joined(self._node, terms.tenant, terms.session)  # no worker shall fail over it
         road = self._roads[port]
         road.terms = terms
-        await self._ask({"do": "assign", "port": port, "terms": terms.dump()}, road)
+        command = {"do": "assign", "port": port, "terms": terms.dump()}
+        await self._asked(lambda worker: worker.ask(command), road)
 
     async def usage(self, port: int) -> Usage:
         """What the road at `port` was used for; as it was seen last, where the worker does not answer.
@@ -187,7 +161,7 @@ class EgressProcess:
             return Usage()
         if road.terms is not None:
             with suppress(EgressDown):
-                road.usage = Usage.load(await self._ask({"do": "usage", "port": port}, road))
+                road.usage = await self._asked(lambda worker: worker.usage({"do": "usage", "port": port}), road)
         return road.total
 
     async def total(self) -> tuple[Usage, Counter[str]]:
@@ -205,13 +179,13 @@ class EgressProcess:
         """
         self._own.update(ports)
         self._backstage.update(backstage)
-        await self._ask(self._rules())
+        await self._asked(lambda worker: worker.ask(self._rules()))
 
     def _rules(self) -> dict[str, Any]:
         own, backstage = sorted(self._own), sorted(self._backstage)
         return {"do": "node", "rules": asdict(self._node), "own": own, "backstage": backstage}
 
-    async def _ask(self, command: dict[str, Any], road: Open | None = None) -> dict[str, Any]:
+    async def _asked(self, ask: Callable[[Worker], Awaitable[T]], road: Open | None = None) -> T:
         """Of whichever worker runs: commands may be repeated, and the next one is told all that the last one knew."""
         deadline = time.monotonic() + 2 * PATIENCE
         while time.monotonic() < deadline:
@@ -222,17 +196,17 @@ class EgressProcess:
                 break
             if (worker := self._worker) is None:
                 continue
-            with suppress(_Died):
+            with suppress(Died):
                 if road is not None and not road.announced:
                     await self._tell(worker, road)
-                return await worker.ask(command)
+                return await ask(worker)
             await worker.gone.wait()
         raise EgressDown("the process that serves the browsers' roads does not answer")
 
     async def _announced(self, road: Open) -> None:
         await self._up.wait()
         if not road.announced and self._roads.get(road.port) is road and self._worker is not None:
-            with suppress(_Died):  # the next one is told
+            with suppress(Died):  # the next one is told
                 await self._tell(self._worker, road)
 
     async def _tell(self, worker: Worker, road: Open) -> None:
@@ -260,38 +234,65 @@ class EgressProcess:
 
     async def _lived(self) -> None:
         """One worker's life, from its start until it has ended."""
+        self._sources = cell.sources()
+        user = None if self._hold.user else await asyncio.to_thread(cell.unused)
+        begun: list[asyncio.subprocess.Process] = []
+
+        async def begin(sockets: int) -> None:
+            words = (str(os.getpid()), str(sockets), *self._log, *self._hold.words(user))
+            begun.append(
+                await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "gateway.egress.worker", *words),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    pass_fds=(sockets,),
+                    env=cell.environment(os.environ),
+                    limit=LINE,
+                    start_new_session=True,  # an interrupt at the terminal is for the gateway
+                )
+            )
+
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         with ours, theirs:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "gateway.egress.worker", str(os.getpid()), str(theirs.fileno()), *self._log),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                pass_fds=(theirs.fileno(),),
-                limit=LINE,
-                start_new_session=True,  # an interrupt at the terminal is for the gateway
-            )
-            theirs.close()
-            worker = Worker(process, ours)
             try:
-                async with running(worker.read(), "egress-answers"):
-                    with suppress(_Died):
-                        await worker.ask(self._rules())
-                        self._worker = worker
-                        for road in tuple(self._roads.values()):
-                            await self._tell(worker, road)
-                        self._up.set()
-                    await worker.gone.wait()
+                await to_the_end(begin(theirs.fileno()))  # a cancel would leave it behind, half made
+                theirs.close()
+                await self._served(Worker(begun[0], ours, self._listeners))
             finally:
                 self._up.clear()
                 self._worker = None
-                worker.kill()
-                await process.wait()
+                for process in begun:
+                    with suppress(ProcessLookupError):  # it has ended by itself
+                        process.kill()
+                    await process.wait()
                 for road in self._roads.values():
                     road.announced = False
                     road.before, road.usage = road.total, Usage()
+
+    async def _served(self, worker: Worker) -> None:
+        async with running(worker.read(), "egress-answers"), running(worker.look(), "egress-listeners"):
+            with suppress(Died):
+                await worker.ask(self._rules())
+                self._worker = worker
+                for road in tuple(self._roads.values()):
+                    await self._tell(worker, road)
+                self._up.set()
+            await worker.gone.wait()
 
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK)
             for port in tuple(self._roads):
                 await self.usage(port)
+            self.renew()
+
+    def renew(self) -> None:
+        """Another worker, where one that is held cannot read what names are resolved by any more.
+
+        /etc/resolv.conf may be put anew in the place of the old one; a rule of Landlock's holds for the old.
+        """
+        now = cell.sources()
+        if self._worker is not None and not self._hold.landlock and cell.outdated(self._sources, now):
+            log.warning("egress_worker_renewed", why="the files that names are resolved by are others")
+            self._sources = now
+            self._worker.kill()

@@ -16,7 +16,7 @@ from gateway.egress.dial import Dialer, Resolver, SystemResolver
 from gateway.egress.domains import Domains
 from gateway.egress.exchange import Exchange, Way
 from gateway.egress.idle import Idle
-from gateway.egress.local import Listeners
+from gateway.egress.local import Endpoints, Listeners
 from gateway.egress.policy import EgressPolicy
 from gateway.egress.refusal import Refused, page
 from gateway.egress.terms import Terms
@@ -46,7 +46,7 @@ class Services:
     own: set[int] = field(default_factory=set)
     backstage: set[tuple[str, int]] = field(default_factory=set)
     resolver: Resolver = field(default_factory=SystemResolver)
-    listeners: Listeners = field(default_factory=Listeners)
+    listeners: Endpoints = field(default_factory=Listeners)
     tls: ssl.SSLContext | None = None
     told: Told = _untold
 

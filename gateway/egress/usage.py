@@ -60,6 +60,32 @@ class Usage:
             tuple(Refusal(rule, domain, count) for (rule, domain), count in counts.most_common(most)),
         )
 
+    def since(self, before: "Usage") -> "Usage":
+        """What has come in addition to `before`, an earlier state of the same road."""
+        domains = {one.domain: one for one in before.domains}
+        counts = Counter({(one.rule, one.domain): one.count for one in self.refusals})
+        counts.subtract({(one.rule, one.domain): one.count for one in before.refusals})
+        more = []
+        for one in self.domains:
+            if (old := domains.get(one.domain)) is not None:
+                one = DomainUsage(
+                    one.domain,
+                    max(0, one.requests - old.requests),
+                    max(0, one.bytes_in - old.bytes_in),
+                    max(0, one.bytes_out - old.bytes_out),
+                    max(0, one.failures - old.failures),
+                    one.circuit,
+                )
+            if one.requests or one.bytes_in or one.bytes_out or one.failures:
+                more.append(one)
+        return Usage(
+            max(0, self.bytes_in - before.bytes_in),
+            max(0, self.bytes_out - before.bytes_out),
+            max(0, self.requests - before.requests),
+            tuple(more),
+            tuple(Refusal(rule, domain, count) for (rule, domain), count in counts.most_common() if count > 0),
+        )
+
     def kinds(self) -> Counter[str]:
         """How often each kind of rule has refused, without the names in it."""
         found = Counter[str]()

@@ -15,12 +15,10 @@ import structlog
 
 from browser_pool.browser import Browser
 from browser_pool.devtools import DevTools, DevToolsError, DevToolsGone
-from gateway.errors import Code, GatewayError
 from gateway.pages import window
 from gateway.pages.hand import PATIENCE, Hand, Point, Reach
 from gateway.pages.keys import Key
 from gateway.records import SessionId
-from gateway.session.life import Role
 from gateway.session.registry import Registry
 from gateway.tenancy.access import Principal
 
@@ -145,13 +143,7 @@ class Computers:
     @asynccontextmanager
     async def _browser(self, principal: Principal, session: SessionId) -> AsyncIterator[Browser]:
         """Awake for this block, which is like somebody looking on; who revives it is its driver for so long."""
-        try:
-            found, role = await self._registry.awake(principal, session), Role.OBSERVER
-        except GatewayError as error:
-            if error.code is not Code.NOT_RUNNING:
-                raise
-            found, role = await self._registry.session(principal, session), Role.DRIVER
-        async with found.attach(role), found.used() as browser:
+        async with self._registry.beside(principal, session) as found, found.used() as browser:
             yield browser
 
 

@@ -17,18 +17,20 @@ from playwright.async_api import Error as PlaywrightError
 from browser_pool.devtools import DevToolsError, DevToolsGone
 from browser_pool.spec import LaunchSpec
 from browser_pool.tasks import to_the_end
+from gateway.egress.lent import Loan
 from gateway.errors import Code, GatewayError
 from gateway.identity.launch import launch as dressed
 from gateway.pages.changed import changed
 from gateway.pages.jar import Jar
 from gateway.pages.line import Line
-from gateway.pages.plain import Whose
+from gateway.pages.plain import Whose, lent
 from gateway.pages.service import Pages
 from gateway.pages.visit import opened
 from gateway.records import Identity, Kind, Limits, SessionId, SessionRecord, SessionSpec, Status, is_session_id
 from gateway.session.asleep import context_of, made_asleep, resaved
 from gateway.session.registry import Registry
 from gateway.session.session import Session
+from gateway.session.spent import spent
 from gateway.snapshot.capture import cookies_of
 from gateway.snapshot.document import ContextDocument, Cookie
 from gateway.snapshot.restore import cookie_param
@@ -111,7 +113,7 @@ class NamedSessions:
         if document.stale:
             return None
         jar = Jar(document.cookies)
-        made = await work(_whose(record), jar)
+        made = await self._sent(record, work, jar)
         before, after = document.cookies, jar.cookies
         updated = _differ(before, after)
         if set(before) == set(after) or await resaved(
@@ -119,10 +121,21 @@ class NamedSessions:
         ):
             return made, updated
         # Somebody has woken it meanwhile, and drives it perhaps: what came is put in beside them.
-        session = await self._registry.session(_principal(record.spec.tenant), record.id)
-        await session.ready.wait()
-        await _put(session, before, after)
+        async with self._registry.beside(_principal(record.spec.tenant), record.id) as session:
+            await _put(session, before, after)
         return made, updated
+
+    async def _sent(self, record: SessionRecord, work: Callable[[Whose, Jar], Awaitable[T]], jar: Jar) -> T:
+        """`work` on the road that is kept for the session: what it uses is the session's, also where it fails."""
+        spec, means = record.spec, self._registry.means
+        async with lent(means, spec.tenant, spec.egress, record.id) as loan:
+            try:
+                return await work(_whose(record, road=loan.ready.result()), jar)
+            finally:
+                await to_the_end(self._charged(record, loan))
+
+    async def _charged(self, record: SessionRecord, loan: Loan) -> None:
+        await spent(self._registry, record.id, await self._registry.means.egress.lent.spent(loan))
 
     # --- which session ---
 
@@ -236,9 +249,9 @@ def _check(record: SessionRecord, named: Named) -> None:
         raise GatewayError(Code.IDENTITY_DIFFERS, f"session {named.name[:80]!r}: {words}")
 
 
-def _whose(record: SessionRecord, agent: str | None = None) -> Whose:
+def _whose(record: SessionRecord, agent: str | None = None, road: int | None = None) -> Whose:
     spec = record.spec
-    return Whose(spec.tenant, spec.launch, spec.egress, spec.identity, agent)
+    return Whose(spec.tenant, spec.launch, spec.egress, spec.identity, agent, road)
 
 
 def _with_session(error: GatewayError, name: str, updated: bool) -> GatewayError:
@@ -292,7 +305,8 @@ async def _on_browser(session: Session, work: Callable[[Whose, Jar], Awaitable[T
         except (DevToolsError, DevToolsGone) as error:
             raise GatewayError(Code.BROWSER_FAILED, f"the session's browser does not answer: {error}") from error
         jar = Jar(before)
-        made = await work(_whose(session.record, browser.version.get("userAgent")), jar)
+        road = None if browser.road is None else browser.road.port
+        made = await work(_whose(session.record, browser.version.get("userAgent"), road), jar)
     after = jar.cookies
     if set(before) != set(after):
         await _put(session, before, after)

@@ -1,14 +1,14 @@
 """A page over plain HTTP, without a browser: through the same egress guard, and with the headers that one would send.
 
-Each fetch has a road of its own with the terms of its tenant and session, so nothing is reached from here that their
-browsers could not reach.
+A fetch goes over the road of its session's browser, or one with the same terms that is kept for the session, or for its
+tenant's fetches without one. So nothing is reached from here that their browsers could not reach, nor more often.
 """
 
 import asyncio
 import html
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import aiohttp
@@ -19,6 +19,7 @@ from browser_pool.command_line import accept_language, plain_user_agent
 from browser_pool.errors import BrowserMissing
 from browser_pool.spec import LaunchSpec, Mode
 from gateway.egress.address import address_of, is_loopback
+from gateway.egress.lent import Loan
 from gateway.egress.pattern import BadPattern
 from gateway.egress.process import EgressDown
 from gateway.egress.refusal import Refused
@@ -28,7 +29,7 @@ from gateway.identity.hints import Hints, hints
 from gateway.identity.launch import weighted
 from gateway.pages.jar import Jar
 from gateway.pages.line import Line
-from gateway.records import Egress, Identity, Rules
+from gateway.records import Egress, Identity, Rules, SessionId
 from gateway.session.means import Means
 
 MOST = 10 << 20  # bytes of a body, uncompressed
@@ -37,6 +38,7 @@ AT_ONCE = 8  # of one tenant
 WAITING = 100  # that wait, of one tenant
 PATIENCE = 120.0  # seconds that each may
 RULE = "X-Egress-Rule"
+LIMITS = ("circuit-open", "rate-limit", "connection-limit")  # rules that hold for a while
 LANGUAGES = "en-US,en;q=0.9"
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"
 LOW = ("sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform")  # hints that every request has
@@ -48,7 +50,8 @@ _NEXT = (301, 302, 303, 307, 308)
 class Whose:
     """Whose request it is, and as whom it goes: what a browser of theirs would be started with.
 
-    `agent` is the user agent of a browser of theirs that runs, None if none does.
+    `agent` is the user agent of a browser of theirs that runs, None if none does; `road` the port of the road that
+    their fetches go over, None for the tenant's.
     """
 
     tenant: str
@@ -56,6 +59,7 @@ class Whose:
     egress: Egress = field(default_factory=Egress)
     identity: Identity | None = None
     agent: str | None = None
+    road: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class Plain:
         """What the egress guard says to a tunnel to `url`, which no browser tells; None if it lets it pass."""
         to = URL(url)
         try:
-            async with self._road(whose) as port, asyncio.timeout(5):
+            async with self._apart(whose) as port, asyncio.timeout(5):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 try:
                     place = f"{to.raw_host if ':' not in (to.host or '') else f'[{to.host}]'}:{to.port}"
@@ -136,14 +140,21 @@ class Plain:
 
     @asynccontextmanager
     async def _road(self, whose: Whose) -> AsyncIterator[int]:
-        tenant = self._means.quotas.tenant_of(whose.tenant)
-        terms = Terms(Rules(tenant.egress_allow, tenant.egress_deny), whose.egress)
+        if whose.road is not None:
+            yield whose.road
+            return
+        async with lent(self._means, whose.tenant, whose.egress) as loan:
+            yield loan.ready.result()
+
+    @asynccontextmanager
+    async def _apart(self, whose: Whose) -> AsyncIterator[int]:
+        """A road that nothing has gone over, and nothing is counted on."""
         try:
             async with self._means.egress.open() as road:
-                await self._means.egress.assign(road.port, terms)
+                await self._means.egress.assign(road.port, terms_of(self._means, whose.tenant, whose.egress))
                 yield road.port
         except (EgressDown, BadPattern) as error:
-            raise GatewayError(Code.BROWSER_FAILED, f"the way to the network: {error}") from error
+            raise _no_road(error) from error
 
     async def _headers(self, whose: Whose) -> Callable[[str], Mapping[str, str]]:
         """What a browser sends with a page's request to a URL."""
@@ -173,6 +184,28 @@ class Plain:
             return headers | {name: value for name, value in identity.extra_headers if name.lower() not in names}
 
         return made
+
+
+def terms_of(means: Means, tenant: str, egress: Egress) -> Terms:
+    """What holds for what is fetched in that tenant's name."""
+    rules = means.quotas.tenant_of(tenant)
+    return Terms(Rules(rules.egress_allow, rules.egress_deny), egress)
+
+
+@asynccontextmanager
+async def lent(means: Means, tenant: str, egress: Egress, session: SessionId | None = None) -> AsyncIterator[Loan]:
+    """The road of a session without its browser, or of the tenant's fetches without a session. Raises GatewayError."""
+    async with AsyncExitStack() as stack:
+        try:
+            road = means.egress.lent.road((tenant, session), terms_of(means, tenant, egress))
+            loan = await stack.enter_async_context(road)
+        except (OSError, BadPattern) as error:  # EgressDown is one, and there may be no port left
+            raise _no_road(error) from error
+        yield loan
+
+
+def _no_road(error: Exception) -> GatewayError:
+    return GatewayError(Code.BROWSER_FAILED, f"the way to the network: {error}")
 
 
 def _own_brands(hinted: Hints) -> tuple[tuple[str, str], ...]:
@@ -266,7 +299,7 @@ def _refused(rule: str | None, otherwise: str) -> GatewayError:
     refused = Refused(rule)
     if refused.by_policy:
         return GatewayError(Code.BLOCKED_BY_POLICY, f"the page may not be reached from here: {rule}")
-    return _unreachable(refused.why)
+    return _unreachable(f"{refused.why} ({rule})" if rule in LIMITS else refused.why)
 
 
 def blocked(rule: str) -> GatewayError:

@@ -60,6 +60,7 @@ class Files:
         self._limit = limit
         self._browsers: dict[SessionId, Path] = {}
         self._arriving: Counter[SessionId] = Counter()  # bytes
+        self._arrived = 0  # uploads so far, of all sessions
 
     @asynccontextmanager
     async def within(self, session: SessionId, browser: Browser, *, first: bool) -> AsyncIterator[None]:
@@ -123,17 +124,21 @@ class Files:
             raise _no_name()
         came, arriving = 0, Arriving(self._place(session) / UPLOADS, name)
         try:
-            there = sum(file.entry.size for file in await self.listed(session))
+            looked, there = self._arrived, sum(file.entry.size for file in await self.listed(session))
             await to_the_end(asyncio.to_thread(arriving.begin))
             async for batch in _batches(chunks):
                 came += len(batch)
                 self._arriving[session] += len(batch)
+                while looked != self._arrived:  # what has arrived since is among the files, and maybe was not then
+                    looked, there = self._arrived, sum(file.entry.size for file in await self.listed(session))
                 if there + self._arriving[session] > self._limit:
                     raise GatewayError(
                         Code.BODY_TOO_LARGE, f"the files of a session hold at most {self._limit} bytes (files_max)"
                     )
                 await to_the_end(asyncio.to_thread(arriving.write, batch))
-            return File(Kind.UPLOAD, await to_the_end(asyncio.to_thread(arriving.commit)))
+            entry = await to_the_end(asyncio.to_thread(arriving.commit))
+            self._arrived += 1
+            return File(Kind.UPLOAD, entry)
         except OSError as error:
             raise GatewayError(Code.SAVE_FAILED, f"the file could not be kept: {error.strerror}") from error
         finally:

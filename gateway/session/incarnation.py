@@ -112,9 +112,7 @@ async def incarnated(record: SessionRecord, means: Means) -> AsyncIterator[Incar
 def _opened(record: SessionRecord) -> None:
     """Raises GatewayError where the record has what cannot be used."""
     if locked(record.spec):
-        words = (
-            "a proxy's password or a header is sealed with a key that the gateway lacks: add it to encryption_key"
-        )
+        words = "a proxy's password or a header is sealed with a key that the gateway lacks: add it to encryption_key"
         raise GatewayError(Code.SNAPSHOT_UNREADABLE, words)
 
 

@@ -13,6 +13,7 @@ from gateway.cluster.fleet import Alone, Fleet, Lease
 from gateway.errors import Code, GatewayError
 from gateway.records import Kind, SessionId, SessionRecord, SessionSpec, Source, Status
 from gateway.session.changes import Changes
+from gateway.session.life import Role
 from gateway.session.means import Means
 from gateway.session.places import Places
 from gateway.session.recover import recover
@@ -195,6 +196,21 @@ class Registry(Changes):
                 raise ended(record)
             self._refuse_second(record.spec.tenant, record.spec.name)
             return self._start(replace(record, node=self._fleet.name), lease)
+
+    @asynccontextmanager
+    async def beside(self, principal: Principal, session: SessionId) -> AsyncIterator[Session]:
+        """The session with its browser, beside whoever drives it, for this block.
+
+        Who has to revive it is its driver for so long. Raises GatewayError.
+        """
+        try:
+            found, role = await self.awake(principal, session), Role.OBSERVER
+        except GatewayError as error:
+            if error.code is not Code.NOT_RUNNING:
+                raise
+            found, role = await self.session(principal, session), Role.DRIVER
+        async with found.attach(role):
+            yield found
 
     # --- within ---
 

@@ -252,7 +252,7 @@ class Alive(Answer):
 
 
 class Ready(Answer):
-    """New sessions can be had. `confinement`: which measures hold the browsers of this machine."""
+    """New sessions can be had. `confinement`: which measures hold this machine's browsers, and its roads' process."""
 
     status: Literal["ready"]
     confinement: dict[str, bool]

@@ -54,7 +54,7 @@ class Health:
     async def ready(self, request: web.Request) -> web.Response:
         """GET /readyz: 200 when new sessions can be had; 503 while draining or without a Chromium.
 
-        `confinement` says which measures hold browsers; `doctor` says why another does not.
+        `confinement` says which measures hold browsers, and their roads' process; `doctor` says why another does not.
         """
         if self._registry.draining:
             raise GatewayError(Code.DRAINING, "the gateway is stopping", retry_after=5)
@@ -62,7 +62,8 @@ class Health:
             self._registry.means.pool.binaries.path(Mode.HEADLESS)
         except BrowserMissing as error:
             raise GatewayError(Code.BROWSER_FAILED, str(error)) from error
-        held = {measure.name: measure.holds for measure in self._registry.means.pool.held.measures}
+        means = self._registry.means
+        held = {measure.name: measure.holds for measure in (*means.pool.held.measures, means.egress.measure)}
         return web.json_response({"status": "ready", "confinement": held})
 
     async def pressure(self, request: web.Request) -> web.Response:

@@ -22,9 +22,10 @@ from browser_pool.devtools import DevToolsError, DevToolsGone
 from browser_pool.pool import BrowserPool
 from browser_pool.road import Roads
 from tests.browser_pool.conftest import binaries, root, spec  # noqa: F401
+from tests.browser_pool.wrapped import reap
 
 REPOSITORY = Path(__file__).parent.parent.parent
-NEVER = 30.0  # seconds for a page to answer
+NEVER = 60.0  # seconds for a page to answer
 
 
 @pytest.fixture(params=[False, True], ids=["open", "confined"])
@@ -103,8 +104,10 @@ async def run_as(browser: Browser, pool: BrowserPool, *argv: str) -> tuple[int, 
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         cwd=browser.directory.path,
+        start_new_session=True,
     )
     said, _ = await process.communicate()
+    await asyncio.to_thread(reap, process.pid)
     assert process.returncode is not None
     return process.returncode, said.decode(errors="replace")
 

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from browser_pool.browser import Browser
 from browser_pool.confinement import Limits
 from browser_pool.devtools import DevToolsError
 from browser_pool.spec import LaunchSpec
@@ -43,15 +44,24 @@ async def test_fork_bomb(pools: Pools, confined: bool, spec: LaunchSpec) -> None
                 f" open('http://127.0.0.' + i + ':{port}/', '_blank', 'noopener,popup')"
             )
             if not confined:
-                await until(lambda: counted() > SITES, 30)
+                await until(lambda: counted() > SITES, 60)
             else:
-                await until(lambda: counted() > MOST, 30)
-                await until(lambda: counted() <= MOST, 30)
+                await until(lambda: counted() > MOST, 60)
+                await until(lambda: counted() <= MOST, 60)
                 assert not browser.gone.is_set()
-                async with page_of(browser) as another:
-                    assert await another.run("1 + 1") == 2
+                while not await works(browser):  # one that comes while windows still open may go with them
+                    pass
     finally:
         await runner.cleanup()
+
+
+async def works(browser: Browser) -> bool:
+    """Whether a new page of it can be used."""
+    try:
+        async with page_of(browser) as page:
+            return bool(await page.run("1 + 1") == 2)
+    except DevToolsError:
+        return False
 
 
 async def test_memory_bomb(pools: Pools, confined: bool, spec: LaunchSpec) -> None:
@@ -79,10 +89,10 @@ async def test_memory_bomb_of_many_pages(pools: Pools, confined: bool, spec: Lau
                 async with browser.devtools.attached(made["targetId"]) as session:
                     asked = {"expression": little, "returnByValue": True}
                     try:
-                        await browser.devtools.send("Runtime.evaluate", asked, session=session, timeout=20)
+                        await browser.devtools.send("Runtime.evaluate", asked, session=session, timeout=60)
                     except DevToolsError:
                         break
             if confined:
-                await until(lambda: bool(crashed), 20)
+                await until(lambda: bool(crashed), 60)
         assert bool(crashed) is confined
         assert not browser.gone.is_set()

@@ -12,6 +12,7 @@ from browser_pool.browser import Browser
 from browser_pool.spec import LaunchSpec
 from tests.attacks.conftest import Pools, page_of
 from tests.browser_pool.roads import OpenRoads
+from tests.inside import until
 
 BUNDLED = "devtools://devtools/bundled/inspector.html"
 VICTIM = "data:text/html,<title>a secret</title>"
@@ -32,6 +33,7 @@ async def listed(browser: Browser, tab: str) -> bool:
 async def test_a_devtools_page_reads_or_closes_another_ones_tab(pools: Pools, confined: bool) -> None:
     async with pools(OpenRoads()) as pool, pool.lease(LaunchSpec()) as other, page_of(other) as theirs:
         await theirs.open(VICTIM)
+        await until(lambda: VICTIM in other.pages.values())
         tab = next(target for target, url in other.pages.items() if url == VICTIM)
         address = f"127.0.0.1:{other.port}"
         socket = f"{address}/devtools/page/{tab}"

@@ -52,16 +52,18 @@ async def test_file_of_the_data_directory(
 async def test_environment_of_another_process(pools: Pools, confined: bool, spec: LaunchSpec) -> None:
     """Of one that stands for the gateway, of another browser, and of its own."""
     gateway = await asyncio.create_subprocess_exec("/bin/cat", env={"TOKEN": SECRET}, stdin=asyncio.subprocess.PIPE)
-    async with pools() as pool, pool.lease(spec) as mine, pool.lease(spec) as other, page_of(mine) as page:
-        for pid in (gateway.pid, other.pid, mine.pid):
-            for name in ("environ", "cmdline"):
-                # Chromium reads no more of a file than its size, which is 0 in /proc: it would open it, though.
-                assert (await page.open(f"file:///proc/{pid}/{name}")).startswith("refused") is confined
-        code, said = await run_as(mine, pool, "/bin/cat", f"/proc/{gateway.pid}/environ")
-        assert (SECRET in said) is not confined, said
-        assert (code != 0) is confined
-    gateway.kill()
-    await gateway.wait()
+    try:
+        async with pools() as pool, pool.lease(spec) as mine, pool.lease(spec) as other, page_of(mine) as page:
+            for pid in (gateway.pid, other.pid, mine.pid):
+                for name in ("environ", "cmdline"):
+                    # Chromium reads no more of a file than its size, which is 0 in /proc: it would open it, though.
+                    assert (await page.open(f"file:///proc/{pid}/{name}")).startswith("refused") is confined
+            code, said = await run_as(mine, pool, "/bin/cat", f"/proc/{gateway.pid}/environ")
+            assert (SECRET in said) is not confined, said
+            assert (code != 0) is confined
+    finally:
+        gateway.kill()
+        await gateway.wait()
 
 
 async def test_files_of_the_user_who_runs_it(pools: Pools, confined: bool, spec: LaunchSpec, tmp_path: Path) -> None:

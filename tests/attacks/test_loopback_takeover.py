@@ -4,6 +4,7 @@ import asyncio
 
 from browser_pool.spec import LaunchSpec
 from tests.attacks.conftest import Pools, page_of, run_as
+from tests.attacks.test_devtools_page import listed
 from tests.browser_pool.roads import OpenRoads
 
 # As a page of that address would: Chromium takes its own host as origin of a websocket.
@@ -38,12 +39,12 @@ async def test_closing_another_ones_tab(pools: Pools, confined: bool, spec: Laun
     async with pools(OpenRoads()) as pool, pool.lease(spec) as other:
         target = f"127.0.0.1:{other.port}"
         pool.roads = OpenRoads(target) if confined else None
-        await other.devtools.send("Target.createTarget", {"url": "data:text/html,mine"})
-        tab = list(other.pages)[-1]
+        tab = (await other.devtools.send("Target.createTarget", {"url": "data:text/html,mine"}))["targetId"]
         async with pool.lease(spec) as mine, page_of(mine, proxyServer="direct://") as page:
             await page.open(f"http://{target}/json/close/{tab}")
-        tabs = {info["targetId"] for info in await other.targets()}
-        assert (tab not in tabs) is not confined
+        while not confined and await listed(other, tab):  # noqa: ASYNC110  # answered before it is gone
+            await asyncio.sleep(0.02)
+        assert await listed(other, tab) is confined
 
 
 async def test_the_port_of_its_road_elsewhere(pools: Pools, confined: bool, spec: LaunchSpec) -> None:

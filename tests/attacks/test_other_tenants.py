@@ -45,7 +45,8 @@ class Tenant:
 
     def socket(self, path: str) -> connect:
         sign = "&" if "?" in path else "?"
-        return connect(f"{self.gateway.ws}{path}{sign}token=token-of-{self.name}", max_size=None, compression=None)
+        url = f"{self.gateway.ws}{path}{sign}token=token-of-{self.name}"
+        return connect(url, max_size=None, compression=None, open_timeout=60)
 
     async def knock(self, path: str) -> tuple[int, Any]:
         """What a websocket to `path` is answered."""
@@ -155,7 +156,7 @@ async def test_nor_a_browser_that_is_kept_for_a_secret(tmp_path: Path) -> None:
             assert said(await a.knock(f"/reconnect/{number}"))[0] == 401, "its owner is told what is wanted"
             assert await b.ok("GET", "/sessions") == {"sessions": [], "nextCursor": None}
             assert len((await a.ok("GET", "/sessions"))["sessions"]) == 1
-        async with connect(f"{a.gateway.ws}/reconnect/{number}?token=between-us"):
+        async with connect(f"{a.gateway.ws}/reconnect/{number}?token=between-us", open_timeout=60):
             pass
 
 

@@ -47,7 +47,7 @@ async def call(gateway: Inside, token: str, method: str, path: str, **more: Any)
 async def opened(url: str) -> int | str:
     """The id of the session that a websocket gets, or the status of its refusal."""
     try:
-        async with connect(url) as socket:
+        async with connect(url, open_timeout=60) as socket:
             return str((await ask(socket, "Gateway.info"))["result"]["sessionId"])
     except InvalidStatus as error:
         return error.response.status_code

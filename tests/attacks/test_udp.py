@@ -42,7 +42,7 @@ async def test_webrtc(pools: Pools, confined: bool, spec: LaunchSpec, monkeypatc
                 assert await page.run(CALL.replace("PORT", str(port))) == "over"
             else:
                 asking = asyncio.ensure_future(page.run(CALL.replace("PORT", str(port))))
-                await asyncio.wait_for(stun.asked.wait(), 20)
+                await asyncio.wait_for(stun.asked.wait(), 60)
                 asking.cancel()
         assert stun.asked.is_set() is not confined
     finally:

@@ -18,7 +18,7 @@ def confined(
 ) -> "subprocess.CompletedProcess[str]":
     """What became of `argv`."""
     line = (*PREFIX, str(parent or os.getpid()), *words, "--", *argv)
-    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=30, env=env)
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=60, env=env)
 
 
 def scripted(script: str, *arguments: str, words: tuple[str, ...]) -> str:

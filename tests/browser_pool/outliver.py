@@ -4,10 +4,12 @@ import asyncio
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from browser_pool.binary import Binaries
 from browser_pool.browser import Browser
+from browser_pool.examine import examine
 from browser_pool.pool import BrowserPool
 from browser_pool.spec import LaunchSpec, Mode
 from tests.browser_pool.roads import OpenRoads
@@ -16,15 +18,19 @@ from tests.browser_pool.roads import OpenRoads
 async def main() -> None:
     """Argv: ROOT MODE OUTLIVE OWNER… ("" for none). Goes on until its input ends, then leaves its pool in good order.
 
-    With ROADS in the environment each browser has a road. In each browser's page `x` is its owner's name. Tells its
-    guard, pids and directories as a line of JSON.
+    With ROADS in the environment each browser has a road, with WRAPPED it is as if there were no Landlock. In each
+    browser's page `x` is its owner's name. Tells its guard, pids and directories as a line of JSON.
     """
     root, mode, outlive, *owners = sys.argv[1:]
     browsers: dict[str, Browser] = {}
     ready, done = asyncio.Semaphore(0), asyncio.Event()
 
     pool = BrowserPool(
-        Path(root), Binaries(), outlive=float(outlive), roads=OpenRoads() if "ROADS" in os.environ else None
+        Path(root),
+        Binaries(),
+        outlive=float(outlive),
+        roads=OpenRoads() if "ROADS" in os.environ else None,
+        look=partial(examine, abi=0) if "WRAPPED" in os.environ else examine,
     )
 
     async def have(owner: str) -> None:

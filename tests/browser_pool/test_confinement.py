@@ -33,6 +33,26 @@ def test_older_kernels_hold_less_and_say_so() -> None:
     assert {"files", "tcp", "signals", "own_user"} == holding(ALL) - holding(none)
 
 
+WRAPPED = replace(ALL, abi=0, landlock="no Landlock", bubblewrap="", bwrap="/usr/bin/bwrap")
+
+
+def test_bubblewrap_stands_in_for_landlock_but_for_tcp() -> None:
+    assert WRAPPED.wrapped
+    assert holding(ALL) - holding(replace(WRAPPED, users="not root", root=False)) == {"tcp", "own_user"}
+    assert [(measure.name, measure.why) for measure in WRAPPED.missing] == [
+        ("tcp", "no Landlock; bubblewrap has no rules for it")
+    ]
+    assert not replace(ALL, bubblewrap="").wrapped, "never where there is Landlock"
+
+
+def test_without_either_both_are_named() -> None:
+    neither = replace(WRAPPED, bubblewrap="no bubblewrap", users="not root", root=False)
+    assert not neither.wrapped
+    assert {measure.name: measure.why for measure in neither.missing} == dict.fromkeys(
+        ("files", "tcp", "signals"), "no Landlock; no bubblewrap"
+    )
+
+
 def test_what_is_not_needed_is_not_missed() -> None:
     assert replace(ALL, cgroup="none here").missing == ()
     assert replace(ALL, users="not root", root=False).missing == ()
@@ -63,3 +83,20 @@ def test_the_words_for_the_child() -> None:
     # Root that cannot be another has no capabilities at least.
     assert words(Cell(replace(ALL, users="x"), limits)) == ["powerless", *limited, "landlock=7", "seccomp=open"]
     assert words(Cell(replace(ALL, landlock="x", users="x"), limits)) == [*limited, "seccomp=open"]
+
+
+def test_the_words_where_bubblewrap_stands_in() -> None:
+    held = words(Cell(WRAPPED, Limits(memory=1 << 30, disk=1 << 20), user=61184, port=9))
+    limited = ["data=1073741824", "size=1048576", "files=8192"]
+    assert held == ["user=61184", "tasks=4000", *limited, "seccomp=road"]
+    whole = Cell(WRAPPED, user=61184).words(BINARY, HERE, None, {})
+    assert "bubblewrap=/usr/bin/bwrap" in whole
+    assert f"write={HERE.profile}" in whole
+    # Root itself loses its capabilities within, once all is mounted.
+    assert "powerless" not in Cell(replace(WRAPPED, users="x")).words(BINARY, HERE, None, {})
+
+
+def test_only_who_has_chromiums_sandbox_writes_in_proc() -> None:
+    for held in (ALL, WRAPPED):
+        assert "proc=/proc" in Cell(held, user=61184).words(BINARY, HERE, None, {})
+        assert "list=/proc" in Cell(replace(held, users="x")).words(BINARY, HERE, None, {})

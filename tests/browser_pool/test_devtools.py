@@ -59,7 +59,7 @@ async def test_a_socket_that_closes_ends_every_wait(behave: Callable[[ServerConn
     async with endpoint(behave) as url, open_devtools(url) as devtools:
         replies = await asyncio.gather(devtools.send("A.one"), devtools.send("A.two"), return_exceptions=True)
         assert [type(reply) for reply in replies] == [DevToolsGone, DevToolsGone]
-        await asyncio.wait_for(devtools.closed.wait(), 5)
+        await asyncio.wait_for(devtools.closed.wait(), 30)
         with pytest.raises(DevToolsGone, match=r"A\.late.*closed"):
             await devtools.send("A.late")
 
@@ -131,7 +131,7 @@ async def test_a_real_browser(pool: BrowserPool, spec: LaunchSpec) -> None:
                 expression = {"expression": "'x'.repeat(5e6)", "returnByValue": True}
                 reply = await devtools.send("Runtime.evaluate", expression, session=session)
                 assert len(reply["result"]["value"]) == 5_000_000
-            await asyncio.wait_for(detached.wait(), 5)
+            await asyncio.wait_for(detached.wait(), 30)
         with pytest.raises(DevToolsError):
             await devtools.send("Runtime.evaluate", {"expression": "1"}, session=session)
         async with devtools.attached(page):

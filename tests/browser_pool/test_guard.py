@@ -81,7 +81,7 @@ def guarded(root: Path, outlive: float) -> Iterator[Guarded]:
 def test_told_goodbye_it_goes_and_touches_nothing(tmp_path: Path) -> None:
     with guarded(tmp_path, 0) as place:
         browser = place.browser("b", note=False)
-        place.guard.communicate(b"!", timeout=10)
+        place.guard.communicate(b"!", timeout=30)
         assert place.guard.returncode == 0
         assert browser.poll() is None
         assert entries(tmp_path) == ["b"]
@@ -90,19 +90,22 @@ def test_told_goodbye_it_goes_and_touches_nothing(tmp_path: Path) -> None:
 async def test_who_has_no_note_ends_at_once_the_others_later(tmp_path: Path) -> None:
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     elsewhere.mkdir()
-    with guarded(root, 1.0) as place:
+    with guarded(root, 1000) as place:
         none, noted = place.browser("none", note=False), place.browser("noted", note=True)
         (root / "none" / "tmp").symlink_to(elsewhere)
-        (root / "noted" / "profile" / "Cookies").write_text("worth saving")
-        began = time.monotonic()
         place.bereave()
         await eventually("the one without is gone", lambda: none.poll() is not None and entries(root) == ["noted"])
         assert not elsewhere.exists()
         assert noted.poll() is None
-        assert time.monotonic() - began < 1.0
-        place.guard.wait(10)
-        assert time.monotonic() - began >= 1.0
-        assert noted.wait(1) == -signal.SIGKILL
+    root = tmp_path / "later"
+    with guarded(root, 0.5) as place:
+        noted = place.browser("noted", note=True)
+        (root / "noted" / "profile" / "Cookies").write_text("worth saving")
+        began = time.monotonic()
+        place.bereave()
+        place.guard.wait(30)
+        assert time.monotonic() - began >= 0.5
+        assert noted.wait(30) == -signal.SIGKILL
         assert (root / "noted" / "profile" / "Cookies").read_text() == "worth saving"
 
 
@@ -115,7 +118,7 @@ async def test_stopped_ones_whose_main_process_has_ended_end_too(tmp_path: Path)
         browser.kill()
         browser.wait()
         place.bereave()
-        place.guard.wait(10)
+        place.guard.wait(30)
         assert not alive(child)
 
 
@@ -125,22 +128,22 @@ def test_it_goes_when_no_browser_is_left(tmp_path: Path) -> None:
         os.killpg(browser.pid, signal.SIGKILL)
         browser.wait()
         place.bereave()
-        assert place.guard.wait(10) == 0
+        assert place.guard.wait(30) == 0
         assert entries(tmp_path) == ["b"], "there may be something to save in it"
 
 
 async def test_it_does_not_go_when_all_around_are_told_to(tmp_path: Path) -> None:
     with guarded(tmp_path, 0) as place:
-        await eventually("it runs", place.ignoring, 10)
+        await eventually("it runs", place.ignoring)
         for number in DEAF_TO:
             place.guard.send_signal(number)
-        place.guard.communicate(b"!", timeout=10)
+        place.guard.communicate(b"!", timeout=30)
         assert place.guard.returncode == 0
 
 
 async def test_it_is_small(tmp_path: Path) -> None:
     with guarded(tmp_path, 0) as place:
-        await eventually("it runs", place.ignoring, 10)
+        await eventually("it runs", place.ignoring)
         assert 0 < place.memory() < MOST_MEMORY
 
 
@@ -149,8 +152,8 @@ def test_a_directory_that_was_removed_hides_nobody(tmp_path: Path) -> None:
         browser = place.browser("b", note=True)
         shutil.rmtree(tmp_path / "root")
         place.bereave()
-        assert place.guard.wait(10) == 0
-        assert browser.wait(1) == -signal.SIGKILL
+        assert place.guard.wait(30) == 0
+        assert browser.wait(30) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"pid": null, "start": 1}'])

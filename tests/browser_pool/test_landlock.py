@@ -6,6 +6,7 @@ import pytest
 
 from browser_pool import landlock
 from tests.browser_pool.caged import PROGRAMS, confined, scripted
+from tests.ports import free_port
 
 ABI = landlock.abi()
 HELD = (f"landlock={ABI}", *PROGRAMS)
@@ -72,9 +73,7 @@ def test_tcp_goes_to_one_port_alone() -> None:
 @pytest.mark.skipif(landlock.NET > ABI, reason="this kernel's Landlock has no rules for TCP")
 def test_it_listens_only_where_the_kernel_likes() -> None:
     script = "import socket, sys; s = socket.socket(); s.bind(('127.0.0.1', int(sys.argv[1]))); s.listen(); print('ok')"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     words = (*HELD, "connect=9")
     assert scripted(script, "0", words=words) == "ok"
     assert scripted(script, port, words=words) == "PermissionError: [Errno 13] Permission denied"

@@ -20,7 +20,8 @@ from browser_pool.procfs import Process, members, seen
 from browser_pool.spec import LaunchSpec, Mode
 from tests.journeys.running import eventually
 
-AWAKE = 0.05  # seconds from the signal to an answer
+AWAKE = 0.05  # seconds from the signal to an answer; on a slow machine so many times what an answer takes at all
+TIMES = 10
 
 # A heap with as much garbage again, a canvas, a WebGL context, and a clock that counts.
 FILL = """
@@ -40,6 +41,12 @@ LOOK = """(() => {
     return [keep.length, keep[99999].s, [...flat.getImageData(5, 5, 1, 1).data],
             gl ? [...pixel, gl.isContextLost()] : null];
 })()"""
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a busy machine takes to stop a process: that it gives up is a test of its own."""
+    monkeypatch.setattr(park, "STOP", 60.0)
 
 
 @pytest.fixture(params=Mode)
@@ -69,6 +76,19 @@ def processes(browser: Browser) -> list[Process]:
     return [process for process in members(((str(browser.directory.path), browser.pid, main.start),)) if process.lives]
 
 
+async def steady(browser: Browser) -> int:
+    """How many there are once none comes or goes: a browser that has just started has some for a moment."""
+    before: list[int] = []
+
+    def look() -> bool:
+        nonlocal before
+        last, before = before, sorted(process.pid for process in processes(browser))
+        return last == before
+
+    await eventually("no process comes or goes", look)
+    return len(before)
+
+
 def states(browser: Browser) -> set[bytes]:
     return {process.state for process in processes(browser)}
 
@@ -86,7 +106,7 @@ async def test_a_parked_browser_stands_still_and_is_what_it_was(browser: Browser
     await evaluate(browser, FILL)
     before = await evaluate(browser, LOOK)
     assert before[:3] == [100000, "kept 99999", [255, 0, 0, 255]]
-    count = len(processes(browser))
+    count = await steady(browser)
     await freeze(browser)
     assert parked(browser)
     assert len(processes(browser)) == count >= 4
@@ -99,6 +119,7 @@ async def test_a_parked_browser_stands_still_and_is_what_it_was(browser: Browser
     assert states(browser) == {b"T"}
 
     async def question() -> float:
+        """Seconds to an answer."""
         begin = time.monotonic()
         await thaw(browser)
         await evaluate(browser, "1")
@@ -108,7 +129,9 @@ async def test_a_parked_browser_stands_still_and_is_what_it_was(browser: Browser
     for _ in range(4):
         await freeze(browser)
         took.append(await question())
-    assert min(took) < AWAKE, took  # the machine may be busy, but not all the time
+    usual = [await question() for _ in range(5)]  # it runs already
+    # The machine may be busy, but not all the time.
+    assert min(took) < max(AWAKE, TIMES * min(usual)), (took, usual)
     assert b"T" not in states(browser)
     assert await evaluate(browser, LOOK) == before
     await thaw(browser)  # it runs already
@@ -117,14 +140,26 @@ async def test_a_parked_browser_stands_still_and_is_what_it_was(browser: Browser
 
 async def test_timers_go_on_where_they_were(one: Browser) -> None:
     """An interval does not make up for what it missed; a timeout that was due meanwhile is so at once."""
-    await evaluate(one, FILL + "begun = performance.now(); setTimeout(() => window.late = performance.now(), 300)")
-    await freeze(one)
-    await asyncio.sleep(1.5)  # what is to pass is time itself
+    await evaluate(one, FILL)
+    for delay in (0.3, 3.0, 30.0):  # seconds; more on a machine on which not all stands still by then
+        began = time.monotonic()
+        await evaluate(one, f"begun = performance.now(); setTimeout(() => late = performance.now(), {delay * 1000})")
+        before = await evaluate(one, "ticks")
+        await freeze(one)
+        frozen = time.monotonic()
+        if frozen - began < delay:
+            break
+        await thaw(one)
+    await asyncio.sleep(delay + 1.2)  # what is to pass is time itself
+    stood = time.monotonic() - frozen
     await thaw(one)
-    async with asyncio.timeout(5):
-        late = await evaluate(one, "new Promise(done => setTimeout(() => done(late - begun), 50))")
-    assert late > 1400
-    assert await evaluate(one, "ticks") < 10
+    look = (
+        "new Promise(done => { const look = () => late > begun ? done(late - begun) : setTimeout(look, 10); look() })"
+    )
+    assert await evaluate(one, f"window.late ??= 0, {look}") > 1000 * stood
+    ticks = await evaluate(one, "ticks")
+    ran = time.monotonic() - began - stood
+    assert ticks - before <= 10 * ran + 2
 
 
 async def test_a_parked_browser_is_ended_like_another(one: Browser) -> None:

@@ -14,8 +14,9 @@ def words(
     extensions: Path | None = None,
     environment: dict[str, str] | None = None,
     resolver: bool = False,
+    sandbox: bool = True,
 ) -> list[str]:
-    return reach.words(binary, HERE, root, extensions, environment or {}, resolver=resolver)
+    return reach.words(binary, HERE, root, extensions, environment or {}, resolver=resolver, sandbox=sandbox)
 
 
 def reached(kinds: tuple[str, ...], found: list[str]) -> set[Path]:
@@ -41,6 +42,12 @@ def test_nothing_that_is_reached_holds_what_is_others() -> None:
     assert not landlock.KINDS["proc"] & (landlock.READ_FILE | landlock.EXECUTE)
 
 
+def test_who_has_no_sandbox_of_its_own_writes_nothing_in_proc() -> None:
+    found = words(sandbox=False)
+    assert "list=/proc" in found
+    assert "proc=/proc" not in found
+
+
 def test_the_program_is_reached_wherever_it_is() -> None:
     assert BINARY.parent in reached(("run",), words())
     # But not what stands beside it, where that has the browsers in it.
@@ -57,6 +64,14 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     link.parent.mkdir()
     link.symlink_to(program)
     assert {link.parent, program.parent} <= reached(("run",), words(binary=link))
+
+
+def test_a_link_is_named_with_what_it_leads_to(tmp_path: Path) -> None:
+    link, fonts = tmp_path / "fonts.conf", tmp_path / "there.conf"
+    fonts.touch()
+    link.symlink_to(fonts)
+    assert {link, fonts} <= reached(("read",), words(environment={"FONTCONFIG_FILE": str(link)}))
+    assert Path("a.conf") not in reached(("read",), words(environment={"FONTCONFIG_FILE": "a.conf"}))
 
 
 def test_names_are_looked_up_only_by_who_has_no_road() -> None:

@@ -4,7 +4,7 @@ import platform
 import pytest
 
 from browser_pool import seccomp
-from tests.browser_pool.caged import scripted
+from tests.browser_pool.caged import PACKAGES, scripted
 
 SOCKET = "import socket; socket.socket({}).close(); print('made')"
 REFUSED = "PermissionError: [Errno 13] Permission denied"
@@ -77,8 +77,9 @@ def test_the_other_numbering_of_system_calls_is_no_way_past() -> None:
 
 @pytest.mark.parametrize("machine", seccomp.MACHINES)
 @pytest.mark.parametrize("road", [False, True])
-def test_every_jump_stays_in_the_program(machine: str, road: bool) -> None:
-    steps = seccomp.program(machine, road=road)
+@pytest.mark.parametrize("alone", [False, True], ids=["with others", "alone"])
+def test_every_jump_stays_in_the_program(machine: str, road: bool, alone: bool) -> None:
+    steps = seccomp.program(machine, road=road, alone=alone)
     length = len(steps) // 8
     assert 0 < length < 4096  # BPF_MAXINSNS
     for place in range(length):
@@ -92,3 +93,27 @@ def test_no_number_stands_twice() -> None:
     for _, numbers in seccomp.MACHINES.values():
         assert len(set(numbers.values())) == len(numbers)
     assert not seccomp.supported("riscv64")
+
+
+ALONE = """
+import ctypes, os, platform, sys, threading
+sys.path.insert(0, {packages!r})
+from browser_pool import landlock, seccomp
+landlock.forgo_privileges()
+seccomp.install(seccomp.program(platform.machine(), road=False, alone=True))
+thread = threading.Thread(target=print, args=("thread",))
+thread.start()
+thread.join()
+libc = ctypes.CDLL(None, use_errno=True)
+numbers = seccomp.ALONE[platform.machine()]
+for name in sorted(numbers):
+    ctypes.set_errno(0)
+    print(name, libc.syscall(numbers[name], 0, 0, 0, 0, 0), ctypes.get_errno())
+"""
+
+
+def test_one_that_is_alone_has_threads_and_no_other_process() -> None:
+    """Zeros in place of what they ask for: clone(0) would be a fork, kill(0, 0) finds itself."""
+    said = scripted(ALONE.format(packages=PACKAGES), words=()).splitlines()
+    names = sorted(seccomp.ALONE[platform.machine()])
+    assert said == ["thread", *(f"{name} -1 {38 if name == 'clone3' else 1}" for name in names)]

@@ -34,7 +34,7 @@ class Log:
         self._output.write(data)
 
     async def heard(self) -> float:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self.told.get()
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ async def test_the_line_in_every_form_is_told_once(log: Log, other: Log, line: b
     with watch.watching(log.file, log.told.put_nowait), watch.watching(other.file, other.told.put_nowait):
         for _ in range(2):
             log.write(NOISE + line + NOISE)
-            assert 0 <= await log.heard() < 5
+            assert 0 <= await log.heard() < 60
         for _ in range(3):
             other.write(LINE)
             await other.heard()
@@ -109,9 +109,9 @@ async def test_a_line_that_is_half_written(log: Log, other: Log) -> None:
 
 async def test_how_long_ago_it_was(log: Log) -> None:
     log.write(LINE)
-    os.utime(log.file, (time.time() - 3, time.time() - 3))
+    os.utime(log.file, (time.time() - 100, time.time() - 100))
     with StderrWatch().watching(log.file, log.told.put_nowait):
-        assert 3 <= await log.heard() < 8
+        assert 99.9 <= await log.heard() < 160
 
 
 async def test_a_log_above_the_limit_starts_anew_and_loses_nothing_that_matters(

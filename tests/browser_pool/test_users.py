@@ -1,10 +1,11 @@
+import gc
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from browser_pool import users
+from browser_pool import procfs, users
 from browser_pool.browser import Work
 from browser_pool.errors import BrowserFailed
 from browser_pool.pool import BrowserPool
@@ -19,7 +20,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 async def test_each_browser_runs_as_a_user_of_its_own(pool: BrowserPool, root: Path, spec: LaunchSpec) -> None:
     assert pool.held.own_users, pool.held.users
     async with pool.lease(spec) as one, pool.lease(spec) as other:
-        found = [{owner(pid) for pid in processes_under(browser.directory.path)} for browser in (one, other)]
+        found = [{owner(pid) for pid in processes_under(browser.directory.path)} - {-1} for browser in (one, other)]
         assert all(len(each) == 1 for each in found)
         assert found[0] != found[1]
         for browser, (user,) in zip((one, other), found, strict=True):
@@ -52,19 +53,58 @@ async def test_a_profile_that_is_put_in_place_is_its_users(pool: BrowserPool, sp
 
 
 @as_root
+def test_users_that_this_user_namespace_has_not() -> None:
+    assert users.lacking(FIRST_USER, LAST_USER) == ""
+    assert users.lacking(2**32 - 2, 2**32) == f"this user namespace has no users {2**32 - 2} to {2**32}"
+
+
+@as_root
 async def test_what_is_in_use_is_not_given_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(users, "LAST_USER", FIRST_USER + 2)
+    first = FIRST_USER - 100  # nothing on this machine has one of these
+    for module in (users, procfs):
+        monkeypatch.setattr(module, "FIRST_USER", first)
+        monkeypatch.setattr(module, "LAST_USER", first + 2)
     monkeypatch.setattr(users, "ATTEMPTS", 1000)
     (tmp_path / "left").mkdir()
-    os.chown(tmp_path / "left", -1, FIRST_USER + 1)  # by a gateway that was killed
+    os.chown(tmp_path / "left", -1, first + 1)  # by a gateway that was killed
     claims = users.Users(tmp_path)
     async with claims.claimed() as one, claims.claimed() as other:
-        assert {one, other} == {FIRST_USER, FIRST_USER + 2}
+        assert {one, other} == {first, first + 2}
         with pytest.raises(BrowserFailed, match="no user is left"):
             async with claims.claimed():
                 pass
     async with claims.claimed() as again:
-        assert again in (FIRST_USER, FIRST_USER + 2)
+        assert again in (first, first + 2)
+
+
+@as_root
+@pytest.mark.parametrize("place", ["locks", "none/locks"], ids=["held", "nowhere to hold it"])
+async def test_another_gateway_has_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """Whose browsers do not run yet."""
+    first = FIRST_USER - 80
+    monkeypatch.setattr(users, "FIRST_USER", first)
+    monkeypatch.setattr(users, "LAST_USER", first + 1)
+    monkeypatch.setattr(users, "LOCKS", tmp_path / place)
+    monkeypatch.setattr(users, "ATTEMPTS", 1000)
+    gateways = [tmp_path / name for name in ("one", "other", "third")]
+    for root in gateways:
+        root.mkdir()
+    one, other, third = map(users.Users, gateways)
+    gc.collect()
+    files = len(os.listdir("/proc/self/fd"))
+    for _ in range(2):
+        async with one.claimed() as mine:
+            if place == "none/locks":
+                assert mine in (first, first + 1)
+                continue
+            async with other.claimed() as its:
+                assert {mine, its} == {first, first + 1}
+                with pytest.raises(BrowserFailed, match="no user is left"):
+                    async with third.claimed():
+                        pass
+            async with third.claimed() as its:
+                assert its != mine
+    assert len(os.listdir("/proc/self/fd")) == files
 
 
 def test_who_may_not_pass_is_told_where(tmp_path: Path) -> None:

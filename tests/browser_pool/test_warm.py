@@ -25,9 +25,11 @@ GIB = 1 << 30
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A short quiet time: the tests have nobody to spare."""
+    """A short quiet time: the tests have nobody to spare. And patience, which is not what they look at."""
     monkeypatch.setattr(warm, "QUIET", 0.05)
     monkeypatch.setattr(warm, "AFTER_A_DEATH", 0.1)
+    monkeypatch.setattr(warm, "PROBE_TIMEOUT", 30.0)
+    monkeypatch.setattr(warm, "ON_ITS_WAY", 60.0)
 
 
 @asynccontextmanager
@@ -39,8 +41,15 @@ async def kept(
 
 
 async def ready(pool: BrowserPool, number: int = 1) -> list[Browser]:
-    await eventually(f"{number} ready", lambda: len(pool.warm.ready) == number, 20)
+    await eventually(f"{number} ready", lambda: len(pool.warm.ready) == number, 60)
     return pool.warm.ready
+
+
+async def on_its_way(pool: BrowserPool) -> None:
+    """Return in the very turn in which the launch of one begins."""
+    async with asyncio.timeout(30):
+        while not pool.warm.fits(USUAL):  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 async def size(browser: Browser) -> str:
@@ -82,7 +91,7 @@ async def test_none_is_ever_handed_to_two(root: Path, binaries: Binaries) -> Non
 
 async def test_who_comes_while_it_is_launched_gets_it(root: Path, binaries: Binaries) -> None:
     async with kept(root, binaries, 1) as pool:
-        await eventually("one is on its way", lambda: pool.warm.fits(USUAL))
+        await on_its_way(pool)
         assert pool.warm.ready == []
         async with pool.lease(USUAL) as mine:
             assert dict(pool.leases) == {"warm": 1}
@@ -91,7 +100,7 @@ async def test_who_comes_while_it_is_launched_gets_it(root: Path, binaries: Bina
 
 async def test_who_gives_up_while_it_is_launched_leaves_nothing(root: Path, binaries: Binaries) -> None:
     async with kept(root, binaries, 1) as pool:
-        await eventually("one is on its way", lambda: pool.warm.fits(USUAL))
+        await on_its_way(pool)
         waiting = asyncio.ensure_future(AsyncExitStack().enter_async_context(pool.lease(USUAL)))
         await asyncio.sleep(0)
         await eventually("it is taken", lambda: not pool.warm.fits(USUAL))
@@ -147,7 +156,7 @@ async def test_a_spec_in_use_is_kept_ready_too(root: Path, binaries: Binaries, s
         for _ in range(2):
             async with pool.lease(spec):
                 pass
-        await eventually("one of it is ready", lambda: pool.warm.ready_for(spec), 20)
+        await eventually("one of it is ready", lambda: pool.warm.ready_for(spec), 60)
         async with pool.lease(spec):
             assert pool.leases["warm"] >= 1
 
@@ -161,7 +170,7 @@ async def test_one_that_died_is_replaced_and_never_handed_out(root: Path, binari
             assert (await mine.devtools.send("Browser.getVersion"))["product"]
         (second,) = await ready(pool)
         os.kill(second.pid, signal.SIGKILL)
-        await eventually("another is ready", lambda: pool.warm.ready and pool.warm.ready != [second], 20)
+        await eventually("another is ready", lambda: pool.warm.ready and pool.warm.ready != [second], 60)
         await eventually("of the dead nothing is left", lambda: len(entries(root)) == 1)
 
 
@@ -207,7 +216,7 @@ async def test_one_that_ends_badly_does_not_take_the_keeper_along(root: Path, bi
         (first,) = await ready(pool)
         pool.warm._set[0].stack.callback(fail)
         os.kill(first.pid, signal.SIGKILL)
-        await eventually("another is ready", lambda: pool.warm.ready and pool.warm.ready != [first], 20)
+        await eventually("another is ready", lambda: pool.warm.ready and pool.warm.ready != [first], 60)
         pool.warm._set[0].stack.callback(fail)
     assert entries(root) == []
 
@@ -304,7 +313,7 @@ async def test_leaving_the_pool_ends_all(root: Path, binaries: Binaries) -> None
 @pytest.mark.parametrize("turns", [1, 20, 300])
 async def test_leaving_while_one_is_launched_ends_it(root: Path, binaries: Binaries, turns: int) -> None:
     async with kept(root, binaries, 1) as pool:
-        await eventually("one is on its way", lambda: pool.warm.fits(USUAL))
+        await on_its_way(pool)
         for _ in range(turns):
             await asyncio.sleep(0)
     assert entries(root) == []

@@ -66,5 +66,5 @@ async def test_a_browser_that_fills_the_disk_is_ended_and_says_why(
     confinement = Confinement(limits=Limits(disk=64 << 20))
     async with BrowserPool(root, binaries, confinement=confinement) as pool, pool.lease(spec) as browser:
         (browser.directory.profile / "large").write_bytes(b"x" * (65 << 20))
-        await asyncio.wait_for(browser.gone.wait(), 10)
+        await asyncio.wait_for(browser.gone.wait(), 60)
         assert browser.reason == "Chromium was ended: it took more disk than browser_disk allows"

@@ -33,7 +33,7 @@ async def pair() -> AsyncIterator[tuple[Channel, socket.socket]]:
 
 async def read(sock: socket.socket, count: int) -> bytes:
     found = b""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(found) < count and (more := await asyncio.get_running_loop().sock_recv(sock, 1 << 20)):
             found += more
     return found

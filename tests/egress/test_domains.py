@@ -5,21 +5,35 @@ import asyncio
 import pytest
 
 from gateway.egress.breaker import LEAST
-from gateway.egress.domains import MOST, OTHERS, PATIENCE, REFUSALS, Domains
+from gateway.egress.domains import MOST, OTHERS, PATIENCE, REFUSALS, Domain, Domains
 from gateway.egress.refusal import Refused
 
 
+def at_once(domains: Domains, domain: Domain) -> bool:
+    """Whether a request need not wait."""
+    asking = domains.admitted(domain)
+    try:
+        asking.send(None)
+    except StopIteration:
+        return True
+    asking.close()
+    return False
+
+
 async def test_a_rate_makes_requests_wait() -> None:
-    domains = Domains(rate=20)
+    """By a clock that stands still, so that it makes no difference how fast the machine is."""
+    now = 100.0
+    domains = Domains(rate=16, clock=lambda: now)
     domain = domains.of("a")
-    loop = asyncio.get_running_loop()
-    begin = loop.time()
-    for _ in range(20):
-        await domains.admitted(domain)
-    assert loop.time() - begin < 0.04, "a second's worth may go at once"
-    for _ in range(3):
-        await domains.admitted(domain)
-    assert 0.1 < loop.time() - begin < 1
+    assert [at_once(domains, domain) for _ in range(16)] == [True] * 16, "a second's worth"
+    waiting = [asyncio.ensure_future(domains.admitted(domain)) for _ in range(3)]
+    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    assert done == {waiting[0]}, "then one by one"
+    begin = asyncio.get_running_loop().time()
+    await asyncio.wait(waiting)
+    assert asyncio.get_running_loop().time() - begin < 30
+    now = 110.0
+    assert [at_once(domains, domain) for _ in range(17)] == [True] * 16 + [False]
 
 
 async def test_who_would_wait_too_long_is_refused() -> None:

@@ -5,10 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
 
+from browser_pool.confinement import Wish
+from gateway.egress import cell
 from gateway.egress.pattern import BadPattern
 from gateway.egress.process import EgressProcess
 from gateway.egress.terms import Terms
@@ -43,9 +46,10 @@ async def test_a_worker_that_dies() -> None:
         await egress.assign(road.port, Terms())
         await told(road.port, get(server.url))
         assert (await egress.usage(road.port)).requests == 1
-        assert egress.pid is not None
-        os.kill(egress.pid, signal.SIGKILL)
-        await until(lambda: egress.pid is None)
+        first = egress.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: egress.pid != first)
         # What is asked meanwhile waits for the next one, which has the same terms.
         assert b" 200 " in await told(road.port, get(server.url))
         assert b"not-assigned" in await told(other.port, get(server.url))
@@ -88,6 +92,36 @@ async def test_secrets_are_on_no_command_line() -> None:
         assert "hunter2" not in " ".join(worker.cmdline()) + str(worker.environ())
 
 
+async def test_another_worker_once_names_are_resolved_by_other_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a network's service writes /etc/resolv.conf anew: the rules that hold the worker are for the old one."""
+    file = tmp_path / "resolv.conf"
+    file.touch()
+    monkeypatch.setattr(cell, "RESOLVER", (str(file),))
+    async with origin() as server, EgressProcess(LOCAL) as egress, egress.open() as road:
+        await egress.assign(road.port, Terms())
+        first = egress.pid
+        egress.renew()
+        file.rename(tmp_path / "old")
+        egress.renew()
+        assert b" 200 " in await told(road.port, get(server.url))
+        assert egress.pid == first
+        file.touch()
+        egress.renew()
+        await until(lambda: egress.pid not in (first, None))
+        assert b" 200 " in await told(road.port, get(server.url))
+        second = egress.pid
+        egress.renew()
+        assert b" 200 " in await told(road.port, get(server.url))
+        assert egress.pid == second
+
+
+async def test_it_says_whether_it_is_held_and_leaves_nothing_half_made() -> None:
+    async with EgressProcess(LOCAL) as egress:
+        assert egress.measure == cell.examine(Wish.AUTO).measure
+
+
 async def test_it_ends_with_the_gateway() -> None:
     code = (
         "import asyncio\nfrom gateway.egress.process import EgressProcess\nfrom gateway.egress.terms import Terms\n"
@@ -102,4 +136,12 @@ async def test_it_ends_with_the_gateway() -> None:
         worker.send_signal(signal.SIGINT)
         assert worker.is_running(), "both are for the gateway, which has sessions to save first"
         gateway.kill()
-        await until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+        await until(lambda: has_ended(worker))
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Also where nobody has asked how it ended."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # between the two looks
+        return True

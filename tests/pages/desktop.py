@@ -1,5 +1,6 @@
 """A session whose page writes down every event that it gets, for tests of what agents do to it."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from browser_pool.browser import Browser
 from gateway.pages.computer import Action, Computers, Outcome
 from gateway.pages.hand import PATIENCE
 from gateway.records import SessionId
@@ -60,15 +62,26 @@ class Desktop:
 
     async def eval(self, expression: str, title: str = "first") -> Any:
         """In the page of that title."""
-        async with self.session.used() as browser:
+        async with self.session.used() as browser, browser.devtools.attached(await titled(browser, title)) as session:
+            asked = {"expression": expression, "returnByValue": True, "awaitPromise": True}
+            answer = await browser.devtools.send("Runtime.evaluate", asked, session=session, timeout=60)
+            assert "exceptionDetails" not in answer, answer
+            return answer["result"].get("value")
+
+    async def until(self, expression: str) -> None:
+        """Return once it is true in the first page."""
+        async with asyncio.timeout(30):
+            while not await self.eval(expression):
+                pass
+
+
+async def titled(browser: Browser, title: str) -> str:
+    """The page of that title, once there is one: Chromium tells of titles a moment later."""
+    async with asyncio.timeout(30):
+        while True:
             for info in await browser.targets():
                 if info["type"] == "page" and info["title"] == title:
-                    async with browser.devtools.attached(info["targetId"]) as session:
-                        asked = {"expression": expression, "returnByValue": True, "awaitPromise": True}
-                        answer = await browser.devtools.send("Runtime.evaluate", asked, session=session)
-                        assert "exceptionDetails" not in answer, answer
-                        return answer["result"].get("value")
-            raise AssertionError(f"no page has the title {title}")
+                    return str(info["targetId"])
 
 
 @asynccontextmanager

@@ -41,7 +41,7 @@ async def test_each_of_them() -> None:
                 Action(Verb.WAIT_MS, seconds=0.001),
                 Action(Verb.TYPE, selector="#long", value="x" * 5000),
             ],
-            5,
+            60,
         )
         assert [one["action"] for one in done] == list(range(11))
         assert done[1] == {"action": 1, "type": "press"}
@@ -50,16 +50,16 @@ async def test_each_of_them() -> None:
         assert seen[4] == 100
         assert seen[6] == "abEnter"
         assert await page.evaluate("document.getElementById('long').value.length") == 5000
-        await perform(page, [Action(Verb.SCROLL, selector="#far")], 5)
+        await perform(page, [Action(Verb.SCROLL, selector="#far")], 60)
         assert await page.evaluate("scrollY") > 3000
 
 
 async def test_going_elsewhere(site: Site) -> None:
     async with fresh() as context:
         page = await context.new_page()
-        await perform(page, [Action(Verb.GOTO, url=f"{site.url}/page/1"), Action(Verb.GOTO)], 10)
+        await perform(page, [Action(Verb.GOTO, url=f"{site.url}/page/1"), Action(Verb.GOTO)], 60)
         assert site.asked["/page/1"] == 2
-        await perform(page, [Action(Verb.CLICK, selector="a"), Action(Verb.WAIT_FOR, selector="h1")], 10)
+        await perform(page, [Action(Verb.CLICK, selector="a"), Action(Verb.WAIT_FOR, selector="h1")], 60)
         await settled(page)
         assert page.url == f"{site.url}/page/2"
 

@@ -46,7 +46,7 @@ class Work:
         return Answer({"html": "made-secret"}, ("s", True), {"final_url": asked.url})
 
     async def until_begun(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.begun) < count:
                 self.stirred.clear()
                 await self.stirred.wait()
@@ -59,7 +59,7 @@ async def opened(store: SqliteStore, work: Work, *keys: bytes) -> AsyncIterator[
 
 
 async def over(found: Jobs, job: Job) -> Job:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (now := await found.find(job.tenant, job.id)).status.finished:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return now

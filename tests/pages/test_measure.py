@@ -4,11 +4,16 @@ from gateway.pages.measure import measured
 from tests.pages.tab import fresh
 from tests.site.app import Site
 
+PAINTED = """() => new Promise((done) => {
+    new PerformanceObserver(() => done()).observe({type: 'largest-contentful-paint', buffered: true});
+})"""
+
 
 async def test_a_page_is_measured(site: Site) -> None:
     async with fresh() as context:
         page = await context.new_page()
         await page.goto(f"{site.url}/page/1")
+        await page.evaluate(PAINTED)  # which may be later than loaded
         speed = await measured(page)
         assert speed.url == f"{site.url}/page/1"
         assert speed.navigation["type"] == "navigate"

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from gateway.pages.line import Line
 from gateway.pages.named import merged
 from gateway.records import Identity, SessionId
 from gateway.session.life import Attached, Detached
@@ -111,6 +113,12 @@ async def test_exactly_what_changes_is_told(tmp_path: Path) -> None:
             for expected in (True, False):
                 page = f"{url}/?set=again{render}#none"
                 assert await updated(gateway, page, render_js=render) is expected
+        browser = live(gateway).browser
+        assert browser is not None
+        # A fetch without it goes over its road; that name is asked for by nothing else.
+        assert await updated(gateway, f"{url.replace('127.0.0.1', 'localhost')}/#none", render_js=False) is False
+        domains = (await gateway.registry.means.used(browser)).domains
+        assert [one.requests for one in domains if one.domain == "localhost"] == [1]
 
 
 async def test_a_life(tmp_path: Path) -> None:
@@ -187,6 +195,17 @@ async def test_a_life(tmp_path: Path) -> None:
 
 
 async def test_one_request_at_a_time(tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrived = 0
+
+    class Seen(Line):
+        """One that counts who comes."""
+
+        async def _take(self, full: bool) -> None:
+            nonlocal arrived
+            arrived += 1
+            await super()._take(full)
+
+    monkeypatch.setattr("gateway.pages.named.Line", Seen)
     async with inside(tmp_path, ttl_max="1h") as gateway:
         begun: list[str] = []
 
@@ -198,7 +217,7 @@ async def test_one_request_at_a_time(tmp_path: Path, site: Site, monkeypatch: py
         async with asyncio.TaskGroup() as group:
             for number in range(1, 5):
                 group.create_task(one(number))
-                await asyncio.sleep(0.02)  # so that they arrive in this order
+                await until(lambda number=number: arrived == number)  # type: ignore[misc]
         assert begun == list("1234")
         _, page = await gateway.call("GET", "/sessions?name=u")
         assert len(page["sessions"]) == 1
@@ -233,3 +252,43 @@ def test_what_becomes_of_cookies_meanwhile() -> None:
     made = merged(now, (kept, old), (replace(kept, value="2"), new))
     assert set(made.cookies) == {replace(kept, value="2"), new, other}
     assert made.tabs == now.tabs
+
+
+async def test_what_is_fetched_without_its_browser_is_counted_as_the_sessions(tmp_path: Path) -> None:
+    async with serving() as site, inside(tmp_path) as gateway:
+        assert (await fetch(gateway, site.url, render_js=False))[0] == 200
+        record = await gateway.registry.named("default", "u")
+        assert record is not None
+
+        async def used() -> dict[str, Any]:
+            _, shown = await gateway.call("GET", f"/session/{record.id}")
+            return dict(shown["egress"])
+
+        first = await used()
+        assert (first["requests"], first["domains"][0]["domain"]) == (1, "127.0.0.1")
+        assert first["bytesIn"] > len((await fetch(gateway, site.url, render_js=False))[1]["outputs"]["text"])
+        assert (await used())["requests"] == 2
+        status, body = await fetch(gateway, "http://10.0.0.1/", render_js=False)
+        assert (status, body["error"]["code"]) == (502, "blocked_by_policy")
+        assert (await used())["refused"] == [{"rule": "private-address", "domain": "10.0.0.1", "count": 1}]
+
+
+async def test_a_session_that_is_woken_while_its_page_is_fetched_gets_its_cookies(tmp_path: Path) -> None:
+    """By whoever asked for it and has gone again: no client is there that would begin its browser."""
+    async with inside(tmp_path) as gateway:
+        asleep: list[SessionId] = []
+
+        async def page(request: web.Request) -> web.Response:
+            if asleep:
+                assert not (await gateway.registry.session(ADMIN, asleep[0])).reachable
+            return web.Response(text="x", headers={"Set-Cookie": f"visit={len(asleep)}; Max-Age=1000"})
+
+        application = web.Application()
+        application.router.add_get("/", page)
+        async with TestServer(application) as server:
+            url = str(server.make_url("/"))
+            assert await updated(gateway, url)
+            asleep.append(await put_away(gateway))
+            assert await updated(gateway, url, render_js=False)
+            found = (await live(gateway).context()).cookies
+            assert [(cookie.name, cookie.value) for cookie in found] == [("visit", "1")]

@@ -10,11 +10,12 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from gateway.egress.breaker import LEAST
 from gateway.errors import Code, GatewayError
 from gateway.pages import plain
 from gateway.pages.jar import Jar
-from gateway.pages.plain import Plain, Whose
-from gateway.records import Egress, Identity
+from gateway.pages.plain import Plain, Whose, lent
+from gateway.records import Egress, Identity, new_session_id
 from gateway.snapshot.document import Cookie
 from tests.inside import inside
 
@@ -58,6 +59,10 @@ async def broken(request: web.Request) -> web.Response:
     return web.Response(body=b"no gzip", headers={"Content-Encoding": "gzip", "Content-Type": "text/html"})
 
 
+async def refusing(request: web.Request) -> web.Response:
+    return web.Response(status=403)
+
+
 @asynccontextmanager
 async def wire() -> AsyncIterator[str]:
     """A server of answers as no good site gives them."""
@@ -71,6 +76,7 @@ async def wire() -> AsyncIterator[str]:
             web.get("/body", body),
             web.get("/never", never),
             web.get("/broken", broken),
+            web.get("/refusing", refusing),
         ]
     )
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
@@ -156,3 +162,37 @@ async def test_nothing_gets_round_the_guard(tmp_path: Path) -> None:
         assert said is not None
         assert said.code is blocked
         assert await fetcher.refused(f"{url}/", usual) is None
+
+
+async def test_what_refuses_is_left_alone_by_all_of_a_tenants_fetches(tmp_path: Path) -> None:
+    """As by a browser's pages; but a session's fetches are its own."""
+    async with inside(tmp_path) as gateway, wire() as url:
+        fetcher, means = Plain(gateway.registry.means), gateway.registry.means
+        usual = Whose("default")
+        for _ in range(LEAST):
+            assert (await fetcher.fetch(f"{url}/refusing", usual, Jar(), 10)).status == 403
+        assert await refused(fetcher, f"{url}/refusing", usual) == (
+            Code.PAGE_UNREACHABLE,
+            "the page could not be loaded: it has refused so often that it is left alone for a while (circuit-open)",
+        )
+        session = new_session_id()
+        async with lent(means, "default", Egress(), session) as loan:
+            whose = Whose("default", road=loan.ready.result())
+            assert (await fetcher.fetch(f"{url}/headers", whose, Jar(), 10)).status == 200
+            used = await means.egress.lent.spent(loan)
+            assert (used.requests, used.domains[0].domain) == (1, "127.0.0.1")
+            assert used.bytes_in > 100
+        # What a browser would be told is asked apart, and leaves nothing behind.
+        assert await fetcher.refused(f"{url}/", usual) is None
+        async with lent(means, "default", Egress()) as loan:
+            used = await means.egress.lent.spent(loan)
+            assert (used.domains[0].requests, used.domains[0].circuit) == (LEAST, "open")
+            assert [(one.rule, one.count) for one in used.refusals] == [("circuit-open", 1)]
+
+
+async def test_no_road_is_told(tmp_path: Path) -> None:
+    async with inside(tmp_path) as gateway:
+        bad = Egress(deny=("not a pattern",))
+        code, words = await refused(Plain(gateway.registry.means), "http://a.example/", Whose("default", egress=bad))
+        assert code is Code.BROWSER_FAILED
+        assert words.startswith("the way to the network: ")

@@ -58,8 +58,7 @@ async def test_pictures_and_papers() -> None:
                 await screenshot(page, Shot(kind, selector="#none"))
             assert refused.value.code is Code.ELEMENT_MISSING
         await screenshot(page, Shot(scroll=True))
-        assert await page.title() == ""
-        assert await page.evaluate("scrollY") == 0
+        await page.wait_for_function("scrollY === 0 && document.title === ''")  # it is told with the next frame
 
         for huge in (Shot(clip=(0, 0, 9000, 9000, 1)), Shot(whole=True), Shot(selector="#a")):
             await page.set_content("<div id=a style='width: 9000px; height: 9000px'></div>")

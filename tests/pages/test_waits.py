@@ -6,6 +6,7 @@ import pytest
 
 from gateway.errors import Code, GatewayError
 from gateway.pages.waits import ForEvent, ForFunction, ForSelector, Quiet, found, heard, listening, true
+from tests.inside import until
 from tests.pages.tab import fresh
 from tests.site.app import Site
 
@@ -50,7 +51,7 @@ async def test_what_comes_and_what_does_not(site: Site) -> None:
         slow = page.goto(f"{site.url}/page/1")
         await slow
         await page.evaluate("url => { for (let i = 0; i < 3; i++) fetch(`${url}/slow?ms=60000&${i}`) }", site.url)
-        await site.slow_started.wait()
+        await until(lambda: site.asked["/slow"] == 3)
         two = asyncio.create_task(quiet.until(3))
         none = asyncio.create_task(quiet.until(2))
         await two

@@ -17,7 +17,7 @@ async def press(desk: Desktop, *keys: str) -> Outcome:
 
 async def shown(desk: Desktop, *wanted: str) -> None:
     """Return once these are the ends of the open pages' URLs: Chromium tells of them a moment after it goes there."""
-    async with asyncio.timeout(10), desk.session.used() as browser:
+    async with asyncio.timeout(60), desk.session.used() as browser:
         seen: list[str] = []
         while seen != list(wanted):
             infos = await browser.targets()

@@ -36,7 +36,7 @@ async def test_commands_on_the_browser_and_on_a_page(tmp_path: Path) -> None:
 
 
 async def test_info_and_snapshot(tmp_path: Path) -> None:
-    async with inside(tmp_path) as gateway:
+    async with inside(tmp_path, checkpoint_interval="1h") as gateway:
         _, session = await gateway.call("POST", "/session", json={"ttl": 60_000})
         async with gateway.connect(f"/session/connect/{session['id']}") as socket:
             info = (await ask(socket, "Gateway.info"))["result"]
@@ -97,7 +97,7 @@ async def test_what_a_driver_sets_is_held_when_it_goes(tmp_path: Path) -> None:
         async with gateway.connect(f"/session/{made['id']}/devtools/page/{page}") as observer:
             await ask(observer, "Emulation.setUserAgentOverride", {"userAgent": "Looking/1.0"})
             assert await agent() == "Looking/1.0"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await agent() == "Looking/1.0":  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert await agent() == "Held/1.0"

@@ -82,7 +82,7 @@ def lose(browser: Browser) -> None:
 
 async def told(socket: ClientConnection) -> tuple[int, str]:
     """Code and reason of the Close that comes, behind whatever is there."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         with suppress(ConnectionClosed):
             while True:
                 await socket.recv()
@@ -150,6 +150,6 @@ async def test_one_who_never_reads_on_is_put_off_at_last(gateway: Inside, monkey
         session = await session_of(gateway, socket)
         await stall(socket, browser)
         lose(browser)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await session.over.wait()
         socket.transport.abort()

@@ -62,7 +62,7 @@ async def test_a_parked_one_tells_its_context_and_is_parked_again(tmp_path: Path
         async with session.attach():
             assert not session.parked
             assert session.browser is not None
-            assert (await session.browser.devtools.send("Browser.getVersion", timeout=5))["product"]
+            assert (await session.browser.devtools.send("Browser.getVersion"))["product"]
 
 
 A, B, C = Permission("https://a", "geolocation"), Permission("https://a", "midi"), Permission("https://b", "midi")

@@ -45,7 +45,7 @@ async def test_it_stands_still_until_somebody_comes(browser: Browser) -> None:
     assert parked(browser)
     await asyncio.gather(parking.wake(), parking.wake())
     assert not stands(parking)
-    assert (await browser.devtools.send("Browser.getVersion", timeout=5))["product"]
+    assert (await browser.devtools.send("Browser.getVersion"))["product"]
     await parking.wake()  # awake already
 
 
@@ -53,13 +53,13 @@ async def test_who_uses_it_holds_parking_off(browser: Browser) -> None:
     parking = Parking(browser, None)
     async with parking.used():
         task = await park(parking)
-        assert (await browser.devtools.send("Browser.getVersion", timeout=5))["product"]
+        assert (await browser.devtools.send("Browser.getVersion"))["product"]
         assert not stands(parking)
         assert not task.done()
     await task
     assert stands(parking)
     async with parking.used():
-        assert (await browser.devtools.send("Browser.getVersion", timeout=5))["product"]
+        assert (await browser.devtools.send("Browser.getVersion"))["product"]
     assert not stands(parking)
 
 
@@ -71,7 +71,7 @@ async def test_who_comes_while_it_is_parked_interrupts_that(browser: Browser) ->
         await parking.wake()
         assert task.done()
         assert not parked(browser)
-    assert (await browser.devtools.send("Browser.getVersion", timeout=5))["product"]
+    assert (await browser.devtools.send("Browser.getVersion"))["product"]
 
 
 async def test_one_that_is_gone_is_neither_parked_nor_woken(browser: Browser) -> None:

@@ -109,10 +109,12 @@ async def test_browsers_launched_ahead_are_told_of(tmp_path: Path) -> None:
 async def test_what_holds_browsers_is_told(tmp_path: Path) -> None:
     async with inside(tmp_path) as gateway:
         _, body = await gateway.call("GET", "/readyz")
-        held = gateway.registry.means.pool.held
-        assert body == {"status": "ready", "confinement": {one.name: one.holds for one in held.measures}}
+        means = gateway.registry.means
+        measures = (*means.pool.held.measures, means.egress.measure)
+        assert body == {"status": "ready", "confinement": {one.name: one.holds for one in measures}}
         assert body["confinement"]["watchdog"]
     async with inside(tmp_path, confinement="off") as gateway:
         _, body = await gateway.call("GET", "/readyz")
         assert not body["confinement"]["files"]
         assert not body["confinement"]["watchdog"]
+        assert not body["confinement"]["egress_worker"]
