@@ -11,14 +11,18 @@ from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.journeys.running import Gateway, Starter, start
 from tests.site.app import Site, serving
 
 LOG_LINES = 80
-TEST_SECONDS = 90
+TEST_SECONDS = 180
 
 pytest.register_assert_rewrite("tests.journeys.driving", "tests.journeys.login")
+# The same examples in every run, however long they take: `make fuzz` is for others.
+settings.register_profile("suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -78,7 +82,7 @@ async def no_task_left() -> AsyncIterator[None]:
     left = asyncio.all_tasks() - {asyncio.current_task()}
     if left:
         # A task that was just cancelled or told to end needs a turn or two of the loop.
-        _, left = await asyncio.wait(left, timeout=1)
+        _, left = await asyncio.wait(left, timeout=10)
     assert not left, f"tasks left: {left}"
 
 

@@ -38,7 +38,7 @@ class Inside:
     def connect(self, path: str = "/", **query: str) -> connect:
         """A websocket to `path` with the token."""
         text = "&".join(f"{name}={value}" for name, value in {"token": TOKEN, **query}.items())
-        return connect(f"{self.ws}{path}?{text}", max_size=None, compression=None)
+        return connect(f"{self.ws}{path}?{text}", max_size=None, compression=None, open_timeout=60)
 
     async def call(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
         """Status and decoded body. Fails when the reply is none that the API's document has."""
@@ -71,7 +71,7 @@ async def ask(socket: ClientConnection, method: str, params: dict[str, Any] | No
             return message
 
 
-async def until(true: Callable[[], bool], timeout: float = 10) -> None:
+async def until(true: Callable[[], bool], timeout: float = 30) -> None:
     """Wait for what no event tells of; `timeout` in seconds."""
     async with asyncio.timeout(timeout):
         while not true():  # noqa: ASYNC110

@@ -32,8 +32,9 @@ class RedisServer:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        async with asyncio.timeout(20):
-            while not await self._answers():  # noqa: ASYNC110
+        async with asyncio.timeout(60):
+            while not await self._answers():
+                assert self._process.returncode is None, f"Redis ended on port {self.port}"
                 await asyncio.sleep(0.02)
 
     async def end(self, how: signal.Signals = signal.SIGTERM) -> None:

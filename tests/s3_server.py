@@ -4,15 +4,16 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+
+from tests.ports import free_ports
 
 PROGRAM = Path(sys.executable).parent / "weed"
 BUCKET = "snapshots"
@@ -30,7 +31,7 @@ class S3Server:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        ports = _free_ports(2 * len(PORTS))
+        ports = free_ports(2 * len(PORTS))
         self._grpc = ports[len(PORTS) :]
         self._flags = [f"-{name}={port}" for name, port in zip(PORTS, ports, strict=False)]
         self._flags += [f"-{name}.grpc={port}" for name, port in zip(PORTS, self._grpc, strict=True)]
@@ -67,7 +68,7 @@ class S3Server:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError
 
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while True:
             try:
                 with urllib.request.urlopen(self.endpoint, timeout=5):
@@ -133,11 +134,3 @@ def s3_server(directory: Path) -> Iterator[S3Server]:
     finally:
         server.end()
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]

@@ -59,7 +59,7 @@ def serving(*argv: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
 
 
 def once(*argv: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*COMMAND, *argv], capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run([*COMMAND, *argv], capture_output=True, text=True, check=False, timeout=60)
 
 
 def port_of(line: str) -> str:

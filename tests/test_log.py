@@ -90,7 +90,7 @@ for speak in (structlog.get_logger().exception, logging.getLogger("asyncio").exc
 
 def spoken(level: str, form: str) -> str:
     words = [sys.executable, "-c", SPEAKING, level, form]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == ""
     return done.stderr
 
@@ -127,7 +127,7 @@ def test_a_terminal_is_a_person() -> None:
     try:
         words = [sys.executable, "-c", SPEAKING, "info", ""]
         subprocess.run(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=follower, check=True, timeout=30
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=follower, check=True, timeout=60
         )
         written = os.read(leader, 1 << 16).decode()
     finally:

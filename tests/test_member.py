@@ -57,7 +57,7 @@ async def test_what_is_put_away_while_the_common_store_is_away_is_kept_and_share
             assert (status, refused["error"]["code"]) == (503, "save_failed")
             assert refused["error"]["details"]["savedHere"] >= 1
         vault = gateway.registry.means.vault
-        await until(lambda: gateway.registry.live(number) is None)
+        await until(lambda: gateway.registry.live(number) is None, 60)
         assert (await gateway.call("GET", f"/session/{number}"))[1]["status"] == "suspended"
         assert await vault.share() == 1
         shared.unlink()

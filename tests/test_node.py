@@ -51,7 +51,7 @@ async def test_a_port_in_use_leaves_nothing(tmp_path: Path) -> None:
 
 
 async def test_clients_are_told_when_the_gateway_stops(tmp_path: Path) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(80):
         async with inside(tmp_path) as gateway:
             _, session = await gateway.call("POST", "/session", json={})
             api = await gateway.connect(f"/session/connect/{session['id']}").__aenter__()

@@ -31,7 +31,7 @@ async def pasted(text: str, gateway: Gateway, place: Path) -> list[str]:
     process = await asyncio.create_subprocess_exec(
         "bash", "-c", script, cwd=place, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(80):
         out, error = await process.communicate()
     assert process.returncode == 0, error.decode()
     return out.decode().splitlines()

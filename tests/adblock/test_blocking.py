@@ -174,7 +174,7 @@ async def test_beside_puppeteers_interception_over_the_gateway(tmp_path: Path, s
     file.write_text(LIST)
     async with inside(tmp_path / "data", filter_lists=str(file)) as gateway:
         endpoint = f"{gateway.ws}/?token=inside-token&blockAds=true&headless=shell"
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(80):
             saw = await run_script("intercept.mjs", ENDPOINT=endpoint, SITE=shop.url + "/")
         assert (saw["own"], saw["ad"], saw["script"]) == ("the client's own", "", "blocked")
         assert ["/ads/show.js", "net::ERR_BLOCKED_BY_CLIENT.Inspector"] in saw["failed"]

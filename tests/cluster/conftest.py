@@ -5,8 +5,16 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from gateway.store import connection as limits
 from gateway.store.connection import Connection, open_redis
 from tests.redis_server import RedisServer
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for some seconds is no Redis that does not answer."""
+    for limit in ("PATIENCE", "CONNECT_TIMEOUT", "ANSWER_TIMEOUT", "TURN_TIMEOUT"):
+        monkeypatch.setattr(limits, limit, 40.0)
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from gateway.cluster.placement import Capacity
 from gateway.records import Kind, SessionId, SessionRecord, SessionSpec, Status, Tenant, new_session_id
 from gateway.store.connection import Connection, open_redis
 
-CALM = 60.0  # seconds of node_timeout where nobody dies
-BRISK = 0.8  # where somebody does
+CALM = 60.0  # seconds of node_timeout: nobody dies but those who were `missed`, however slow the machine is
+BRISK = 0.8  # where time itself has to pass
 
 
 @dataclass
@@ -147,6 +147,16 @@ class Fleet:
                 assert other.cluster.new_id() == number
                 return await other.cluster.place(number, tenant, again=again, name=name)
 
+    async def missed(self, *silent: Member) -> None:
+        """As long passes as a lease lasts: all were heard but these, and are told so."""
+        heard = [one for one in self.members if one not in silent]
+        connection = heard[0].connection
+        await connection.call("HSET", "cdpg:pulse", "since", 1)
+        for one in silent:
+            await connection.call("ZADD", "cdpg:nodes", "XX", 1, one.name)
+        for one in heard:
+            await one.cluster.announce()
+
     async def give(self, lease: Lease) -> None:
         """Its node releases it."""
         await next(one for one in reversed(self.members) if one.name == lease.node).cluster.release(lease)
@@ -188,7 +198,7 @@ async def fleet(
         yield made
 
 
-async def until(true: Callable[[], Awaitable[bool]], seconds: float = 40.0) -> None:
+async def until(true: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     """Poll: Redis tells nobody."""
     async with asyncio.timeout(seconds):
         while not await true():  # noqa: ASYNC110

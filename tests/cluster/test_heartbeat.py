@@ -145,19 +145,22 @@ async def buried(made: Fleet, dead: Member, by: Member) -> None:
 
 
 async def test_who_was_frozen_learns_what_it_lost(redis: RedisServer, connection: Connection) -> None:
-    async with fleet(redis.url, 2, 2, node_timeout=BRISK) as made:
+    async with fleet(redis.url, 2, 2) as made:
         one, two = made.members
         leases = [await made.take(one), await made.take(one, name="shop")]
         epoch = one.cluster.epoch
         await frozen(one)
+        await made.missed(one)
         await buried(made, one, two)
         taken = await made.take(two, session=leases[0].session, again=True)
         assert taken.node == two.name
         thawed(one)
+        await one.cluster.announce()
         await until_so(lambda: len(one.told.sessions) == 2)
         assert set(one.told.sessions) == {lease.session for lease in leases}
-        await until_so(lambda: one.cluster.epoch > epoch)
-        await until_so(lambda: one.name in two.cluster.nodes)
+        assert one.cluster.epoch > epoch
+        await two.cluster.announce()
+        assert one.name in two.cluster.nodes
         assert await connection.call("GET", f"cdpg:lease:{leases[0].session}") == taken.token.encode()
         assert await connection.call("EXISTS", f"cdpg:lease:{leases[1].session}", "cdpg:name:t:shop") == 0
         assert (await made.take(one, here=True)).node == one.name, "it takes part again"

@@ -12,7 +12,7 @@ from gateway.cluster.placement import TenantLoad
 from gateway.errors import Code, GatewayError
 from gateway.records import Tenant, new_session_id
 from gateway.store.connection import Connection
-from tests.cluster.members import BRISK, Fleet, Member, fleet, until, until_so
+from tests.cluster.members import BRISK, Fleet, Member, fleet, until_so
 from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.usefixtures("connection")
@@ -149,8 +149,9 @@ async def test_who_floods_a_full_queue_makes_room_for_another(redis: RedisServer
 
 
 async def test_a_tenants_own_limit_is_one_over_all_nodes(redis: RedisServer) -> None:
-    async with fleet(redis.url, 2, 2, tenants={"a": Tenant("a", max_sessions=1)}, node_timeout=2.0) as made:
+    async with fleet(redis.url, 2, 2, tenants={"a": Tenant("a", max_sessions=1)}) as made:
         one, two = made.members
+        two.cluster._waiting._ask_again = 0.05
         await made.take(one, "a")
         (turn,) = await made.queued([partial(made.take, two, "a")])
         await made.take(two, "b")
@@ -215,19 +216,17 @@ async def test_who_asks_twice_has_one_place(redis: RedisServer) -> None:
 
 
 async def test_a_node_that_dies_leaves_the_queue(redis: RedisServer, connection: Connection) -> None:
-    async with fleet(redis.url, 1, 0, 0, node_timeout=BRISK) as made:
+    async with fleet(redis.url, 1, 0, 0) as made:
         one, two, three = made.members
-        lease = await made.take(one)
-        tasks = await made.queued([partial(made.take, two), partial(made.take, three)])
+        two.cluster._waiting._ask_again = 600.0
+        lease, session = await made.take(one), new_session_id()
+        tasks = await made.queued([partial(made.take, two, session=session), partial(made.take, three)])
         # Its ticket stands, and nobody asks for it any more.
         await connection.call("SET", f"cdpg:turn:{new_session_id()}", "displaced", "PX", 1)
         two.cluster._waiting._told.clear()
-        two.cluster._waiting._ask_again = 60.0
-
-        async def one_waits() -> bool:
-            return (await load(made)).waiting == 1
-
-        await until(one_waits)
+        assert (await load(made)).waiting == 2
+        assert await connection.call("ZADD", "cdpg:tickets", "XX", "CH", 1, f"{session}|t") == 1  # its time is over
+        assert (await load(made)).waiting == 1
         await made.give(lease)
         await tasks[1]
         tasks[0].cancel()

@@ -23,7 +23,7 @@ except ImportError:  # no wheel for this platform: the same in Python
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 MASK = b"\x37\xfa\x21\x3d"
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-PATIENCE = 15  # seconds for anything to come
+PATIENCE = 60  # seconds for anything to come
 NO_CODE = 1005  # what an empty Close is told as
 
 

@@ -14,14 +14,13 @@ import aiohttp
 import psutil
 
 from tests.conftest import assert_nothing_left
-from tests.journeys.running import Gateway, command_line, eventually, start
-from tests.ports import free_port
+from tests.journeys.running import Gateway, command_line, eventually_asked, start
+from tests.ports import free_ports
 from tests.redis_server import RedisServer
 
-TIMEOUT = 3.0  # seconds of silence until a node counts as dead
+TIMEOUT = 3.0  # seconds of silence until a node counts as dead, where one is to die
 SETTINGS = {
     "cluster_key": "a-key-that-all-nodes-know",
-    "node_timeout": f"{TIMEOUT}s",
     "checkpoint_interval": "1s",
     "max_sessions": "4",
     "drain_timeout": "8s",
@@ -178,7 +177,11 @@ class Fleet:
 
     async def owner(self, session: str) -> Node:
         """The node that runs the session's browser."""
-        return (await eventually(f"a node runs {session}", lambda: self._owner(session), 20))[0]
+
+        async def look() -> list[Node]:
+            return await asyncio.to_thread(self._owner, session)  # the nodes' wires are in this loop
+
+        return (await eventually_asked(f"a node runs {session}", look, 60))[0]
 
     def _owner(self, session: str) -> list[Node]:
         return [node for node in self.nodes if node.gateway and session in node.sessions()]
@@ -193,7 +196,10 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet(logs: Path, count: int = 3, *, keeps: bool = True, **settings: str) -> AsyncIterator[Fleet]:
-    """A fleet for this block. At the end no node may leave a browser, a directory, or a key in Redis without an end."""
+    """A fleet for this block, with the usual `node_timeout` unless `settings` say otherwise.
+
+    At the end no node may leave a browser, a directory, or a key in Redis without an end.
+    """
     async with AsyncExitStack() as stack:
         with TemporaryDirectory(prefix="gw-") as directory:
             os.chmod(directory, 0o711)  # as root each browser has a user of its own, who must pass it
@@ -202,10 +208,9 @@ async def fleet(logs: Path, count: int = 3, *, keeps: bool = True, **settings: s
             await redis.start()
             stack.push_async_callback(redis.end)
             nodes = []
-            for number in range(count):
+            for number, port in enumerate(free_ports(count)):
                 place = root / f"n{number}"
                 place.mkdir(mode=0o711)
-                port = free_port()
                 to_redis = await stack.enter_async_context(Wire(redis.port).laid())
                 to_it = await stack.enter_async_context(Wire(port).laid())
                 nodes.append(Node(place, port, to_redis, to_it))

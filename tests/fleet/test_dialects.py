@@ -47,7 +47,7 @@ async def test_clients_of_other_services_at_any_node(tmp_path: Path, site: Site)
         assert site.logins == 1
         for session in (await told(one.runs, "GET", "/sessions?limit=100"))["sessions"]:
             await told(one.runs, "DELETE", f"/session/{session['id']}?force=true")
-        await eventually("no browser is left", lambda: three.browsers() <= 1, 10)  # that of page services stays a while
+        await eventually("no browser is left", lambda: three.browsers() <= 1, 30)  # that of page services stays a while
 
 
 async def jobs(nodes: list[Node], account: dict[str, Any]) -> None:

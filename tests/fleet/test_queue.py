@@ -17,7 +17,7 @@ async def queued(node: Node, count: int) -> Any:
         now = (await told(node.runs, "GET", "/pressure"))["pressure"]
         return now if now["queued"] == count else None
 
-    return await eventually_asked(f"{count} wait", look, 20)
+    return await eventually_asked(f"{count} wait", look, 40)
 
 
 async def create(node: Node) -> str:

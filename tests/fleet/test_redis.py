@@ -14,11 +14,12 @@ from tests.journeys.running import eventually_asked
 from tests.redis_server import RedisServer
 
 AWAY = 2.5 * TIMEOUT  # seconds: longer than any lease lasts
+SLACK = 5.0  # seconds in which the machine may do something else
 
 
 @pytest.mark.parametrize("keeps", [True, False], ids=["kept", "forgotten"])
 async def test_redis_is_gone_for_longer_than_any_lease_lasts(tmp_path: Path, keeps: bool) -> None:
-    async with fleet(tmp_path, keeps=keeps) as three:
+    async with fleet(tmp_path, keeps=keeps, node_timeout=f"{TIMEOUT}s") as three:
         first, other, third = three.nodes
         made = [await first.runs.create(processKeepAlive=120_000) for _ in range(3)]
         named = await other.runs.create(name="shop", processKeepAlive=120_000)
@@ -71,7 +72,7 @@ async def refused(three: Fleet) -> None:
         reply = await node.runs.request("POST", "/session", json={})
         assert (reply.status, reply.body["error"]["code"]) == (503, "store_unavailable"), reply.body
         assert int(reply.headers["Retry-After"]) >= 1
-        assert time.monotonic() - began < 5.5
+        assert time.monotonic() - began < 5 + SLACK
 
 
 async def made_again(three: Fleet) -> None:
@@ -83,7 +84,7 @@ async def made_again(three: Fleet) -> None:
             await told(three.nodes[1].runs, "DELETE", f"/session/{reply.body['id']}?purge=true")
         return reply.status == 201
 
-    await eventually_asked("a session can be had again", made, 15)
+    await eventually_asked("a session can be had again", made, 30)
 
 
 def pids(gateway: object) -> list[int]:
@@ -101,7 +102,7 @@ async def test_redis_fails_over(tmp_path: Path) -> None:
             made = [await one.runs.create(processKeepAlive=120_000, name=f"n{number}") for number in range(3)]
             async with wire(at(other, made[0]["connect"])) as client:
                 page = await client.page()
-                await eventually_asked("the replica has it all", lambda: synced(replica), 20)
+                await eventually_asked("the replica has it all", lambda: synced(replica), 40)
                 await two.redis.end(signal.SIGKILL)
                 await replica.ask("REPLICAOF", "NO", "ONE")
                 for node in two.nodes:

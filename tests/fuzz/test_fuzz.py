@@ -1,6 +1,6 @@
 """A short run of what `make fuzz` does for longer, and that it would notice."""
 
-import os
+import gc
 import time
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.fakes.chromium import CONTINUATION, PING, TEXT, frame
 from tests.fuzz import frames, handshakes, legs
 from tests.fuzz.mutate import FRAMES, Mutator
 
-SEED = int.from_bytes(os.urandom(4))  # another one each time: a failure tells it
+SEED = 20  # the same each time; `make fuzz` takes another one
 
 
 def test_streams_for_the_scanner() -> None:
@@ -43,15 +43,22 @@ def test_what_it_costs_grows_no_faster_than_what_is_sent(opening: bytes, unit: b
     """Eight times the frames may take twenty times the time on a busy machine; sixty-four times would be an attack."""
 
     def cost(count: int) -> float:
-        data, best = opening + unit * count, 1e9
-        for _ in range(3):
-            frames, began = ClientFrames(CONCERNS), time.process_time()
-            for at in range(0, len(data), size):
-                frames.feed(data[at : at + size])
-            best = min(best, time.process_time() - began)
-        return best
+        data = opening + unit * count
+        frames, began = ClientFrames(CONCERNS), time.process_time()
+        for at in range(0, len(data), size):
+            frames.feed(data[at : at + size])
+        return time.process_time() - began
 
-    assert cost(16_000) < 20 * cost(2_000)
+    gc.disable()  # it looks at all that other tests have left
+    try:
+        few = many = 1e9
+        for _ in range(20):
+            few, many = min(few, cost(2_000)), min(many, cost(16_000))
+            if many < 20 * few:
+                return
+    finally:
+        gc.enable()
+    raise AssertionError(f"{few} s and {many} s")
 
 
 def test_the_same_seed_makes_the_same_faults() -> None:

@@ -135,7 +135,7 @@ class Places:
 
     async def sent(self, path: str) -> dict[str, str]:
         """The headers of the request for `path`, once it has come."""
-        async with asyncio.timeout(10), self.asked:
+        async with asyncio.timeout(30), self.asked:
             await self.asked.wait_for(lambda: path in self.requests)
         return self.requests[path]
 
@@ -174,14 +174,14 @@ async def session_on(devtools: DevTools, target: str) -> str:
 async def evaluate(devtools: DevTools, session: str, expression: str) -> Any:
     whole = f"(async () => ({expression}))()"  # so that it may await
     params = {"expression": whole, "awaitPromise": True, "returnByValue": True}
-    reply = await devtools.send("Runtime.evaluate", params, session=session, timeout=20)
+    reply = await devtools.send("Runtime.evaluate", params, session=session, timeout=60)
     assert "exceptionDetails" not in reply, reply["exceptionDetails"]
     return reply["result"].get("value")
 
 
 async def seen_in(devtools: DevTools, session: str) -> dict[str, Any]:
     """What a new window of the site sees, once it shows its page and not the empty one before it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with suppress(DevToolsError):  # the empty page's context goes while we ask
                 if text := await evaluate(devtools, session, "typeof later === 'function' && await later()"):
@@ -192,8 +192,15 @@ LOADED = "new Promise(done => document.readyState === 'complete' ? done() : addE
 
 
 async def goto(devtools: DevTools, session: str, url: str) -> None:
+    """Show `url` in a page, and return once that document has loaded, not the one before it."""
     reply = await devtools.send("Page.navigate", {"url": url}, session=session)
     assert "errorText" not in reply, reply
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(DevToolsError):  # the document before goes while we ask
+                tree = await devtools.send("Page.getFrameTree", session=session)
+                if tree["frameTree"]["frame"]["loaderId"] == reply["loaderId"]:
+                    break
     await evaluate(devtools, session, LOADED)
 
 

@@ -4,8 +4,8 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from tests.journeys.running import Reply
 from tests.site.app import PASSWORD, USER, Site
 
 CLIENTS = Path(__file__).parents[1] / "clients"
-ANSWER_SECONDS = 30
+ANSWER_SECONDS = 45
+SHORT = (1500, 6000, 24_000)  # milliseconds
 LINE_LIMIT = 1 << 26
 
 needs_shell = pytest.mark.skipif(Binaries().shell is None, reason="Chromium's headless shell is not installed")
@@ -193,6 +194,16 @@ class Wire:
         attached = await self.call("Target.attachToTarget", {"targetId": target, "flatten": True})
         return str(attached["sessionId"])
 
+    async def goto(self, url: str, session: str) -> None:
+        """Show `url` in a page, and return once it is that document which is there, not the one before it."""
+        loader = (await self.call("Page.navigate", {"url": url}, session))["loaderId"]
+        async with asyncio.timeout(ANSWER_SECONDS):
+            while True:
+                with suppress(CdpError):  # the document before goes while we ask
+                    tree = await self.call("Page.getFrameTree", session=session)
+                    if tree["frameTree"]["frame"]["loaderId"] == loader:
+                        return
+
     async def evaluate(self, expression: str, session: str | None = None) -> Any:
         """The value of an expression; promises are awaited."""
         params = {"expression": expression, "returnByValue": True, "awaitPromise": True}
@@ -216,6 +227,23 @@ async def wire(url: str, **headers: str) -> AsyncIterator[Wire]:
     opening = connect(url, additional_headers=headers, max_size=None, compression=None, open_timeout=ANSWER_SECONDS)
     async with opening as socket:
         yield Wire(socket)
+
+
+@asynccontextmanager
+async def wire_for_a_while(url: Callable[[int], Awaitable[str]]) -> AsyncIterator[Wire]:
+    """One that answers, to a session that has little time: more where a browser takes longer than that to start.
+
+    `url` makes a session of so many milliseconds and says where to connect, or raises ConnectionError.
+    """
+    async with AsyncExitStack() as stack:
+        for time in SHORT:
+            with suppress(InvalidStatus, ConnectionClosed, ConnectionError):
+                cdp = await stack.enter_async_context(wire(await url(time)))
+                await cdp.call("Browser.getVersion")
+                break
+        else:
+            raise AssertionError(f"no browser was there within {SHORT[-1]} ms")
+        yield cdp
 
 
 async def refused_upgrade(url: str, **headers: str) -> Reply:

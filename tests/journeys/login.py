@@ -30,8 +30,8 @@ async def assert_logged_in(client: Driver, pages: list[str], site: Site) -> None
     """The tabs are back, and the application finds its login as if nothing had happened."""
     assert sorted(pages) == [f"{site.url}/account", f"{site.url}/state"], pages
     await client.do("usePage", url=f"{site.url}/account")
-    assert await client.do("text", selector="#title") == "Hello alice", "the HttpOnly session cookie"
     found = await client.shown("found")
+    assert await client.do("text", selector="#title") == "Hello alice", "the HttpOnly session cookie"
     assert found["cookie"] == "remember=alice", "the persistent cookie"
     assert found["token"] in site.tokens, "localStorage is there before the page's first script"
     assert found["notes"][0] == 1, "and so is IndexedDB"

@@ -18,11 +18,14 @@ import aiohttp
 import psutil
 from multidict import CIMultiDictProxy
 
+from browser_pool import procfs
 from tests.documented import documented
 
 TOKEN = "journey-token-7f3a9c"
-START_SECONDS = 30
-STOP_SECONDS = 15
+# All these only end a hang: a busy machine is ten times slower than an idle one.
+START_SECONDS = 60
+STOP_SECONDS = 45
+PATIENCE = 30.0  # seconds for what is to come, in the end
 COMMAND = Path(sys.executable).with_name("cdp-gateway")
 # The test application is on this machine.
 LOCAL = "127.0.0.0/8,::1"
@@ -39,7 +42,7 @@ SETTINGS = {
 T = TypeVar("T")
 
 
-async def eventually(what: str, look: Callable[[], T], timeout: float = 5.0) -> T:
+async def eventually(what: str, look: Callable[[], T], timeout: float = PATIENCE) -> T:
     """Wait until `look()`, at things outside this process (ps, files), gives something true; returns that.
 
     Fails naming `what` after `timeout` seconds, with what was seen last.
@@ -51,7 +54,7 @@ async def eventually(what: str, look: Callable[[], T], timeout: float = 5.0) -> 
     return seen
 
 
-async def eventually_asked(what: str, ask: Callable[[], Awaitable[T]], timeout: float = 10.0) -> T:
+async def eventually_asked(what: str, ask: Callable[[], Awaitable[T]], timeout: float = PATIENCE) -> T:
     """The same for something that has to be asked over the network."""
     end = time.monotonic() + timeout
     while not (seen := await ask()):
@@ -119,7 +122,7 @@ class Gateway:
             sent["Authorization"] = f"Bearer {self.token}"
         url = path if path.startswith("http") else self.url + path
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as client,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(2 * PATIENCE)) as client,
             client.request(method, url, headers=sent, allow_redirects=False, **rest) as response,
         ):
             is_json = response.content_type == "application/json"
@@ -136,7 +139,7 @@ class Gateway:
         """GET /session/ID."""
         return (await self.request("GET", f"/session/{session}")).ok()
 
-    async def status(self, session: str, *wanted: str, timeout: float = 10.0) -> Any:
+    async def status(self, session: str, *wanted: str, timeout: float = PATIENCE) -> Any:
         """The record of `session` once its status is one of `wanted`."""
         last: Any = None
 
@@ -150,6 +153,23 @@ class Gateway:
         except AssertionError as error:
             raise AssertionError(f"{error}: {last}") from None
 
+    async def saved_twice(self, session: str) -> None:
+        """Wait until a session that changes all the time was saved twice of itself.
+
+        The first may have begun before this was called. The second has what was there then.
+        """
+
+        async def newest() -> int:
+            listed = (await self.request("GET", f"/session/{session}/snapshots")).ok()["snapshots"]
+            return max((int(one["version"]) for one in listed), default=0)
+
+        before = await newest()
+
+        async def twice() -> bool:
+            return await newest() >= before + 2
+
+        await eventually_asked("two checkpoints", twice)
+
     def processes(self) -> list[psutil.Process]:
         """Live processes with a path under this data directory's `browsers` on their command line."""
         marker = str(self.data_dir / "browsers")
@@ -160,8 +180,15 @@ class Gateway:
         return found
 
     def browsers(self) -> list[psutil.Process]:
-        """The main process of each running browser: no child (--type=), no handler of crashes."""
-        return [one for one in self.processes() if is_main(command_line(one))]
+        """The main process of each running browser: no child (--type=), no handler of crashes.
+
+        Nor what one has just forked, which has its command line until it becomes another program: it leads no session,
+        or is the child of one that does.
+        """
+        found = [one for one in self.processes() if is_main(command_line(one))]
+        pids = {one.pid for one in found}
+        seen = {one.pid: procfs.seen(one.pid) for one in found}
+        return [one for one in found if (its := seen[one.pid]) and its.session == one.pid and its.parent not in pids]
 
     def directories(self) -> list[Path]:
         """What is in `browsers/`."""
@@ -172,7 +199,7 @@ class Gateway:
         """No browser process and no browser directory."""
         return not self.directories() and not self.processes()
 
-    async def all_browsers_gone(self, timeout: float = 5.0) -> None:
+    async def all_browsers_gone(self, timeout: float = PATIENCE) -> None:
         """Wait until no process and no directory of any browser is left."""
         try:
             await eventually("no browser and no directory left", self.nothing_left, timeout)

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from playwright.async_api import async_playwright
 
-from tests.journeys.driving import driver, needs_shell, wire
+from tests.journeys.driving import driver, needs_shell, wire, wire_for_a_while
 from tests.journeys.running import Gateway, command_line, eventually
 from tests.site.app import Site
 
-GONE_SECONDS = 1.0
 ONE_BLANK_PAGE = {"contexts": 1, "pages": ["about:blank"]}
 
 
@@ -23,7 +22,7 @@ async def test_node_clients_connect_by_websocket(gateway: Gateway, site: Site, l
         assert len(gateway.browsers()) == 1
         assert len(gateway.directories()) == 1
         await client.do("close")
-        await gateway.all_browsers_gone(GONE_SECONDS)
+        await gateway.all_browsers_gone()
 
 
 async def test_playwright_connects_by_http(gateway: Gateway, site: Site) -> None:
@@ -31,7 +30,7 @@ async def test_playwright_connects_by_http(gateway: Gateway, site: Site) -> None
         assert await client.connect(f"{gateway.url}/?token={gateway.token}") == ONE_BLANK_PAGE
         await client.log_in(site)
         await client.do("close")
-        await gateway.all_browsers_gone(GONE_SECONDS)
+        await gateway.all_browsers_gone()
 
 
 async def test_playwright_connects_by_http_with_a_header(gateway: Gateway) -> None:
@@ -52,7 +51,7 @@ async def test_playwright_for_python_connects(gateway: Gateway, site: Site, sche
         await own.goto(f"{site.url}/megabytes/3")
         assert len(await own.inner_text("body")) == 3_000_000
         await browser.close()
-        await gateway.all_browsers_gone(GONE_SECONDS)
+        await gateway.all_browsers_gone()
 
 
 @pytest.mark.parametrize("path", ["", "/", "/chromium", "/chrome"])
@@ -67,7 +66,7 @@ async def test_bare_cdp_with_the_token_in_a_header(gateway: Gateway, name: str) 
     async with wire(gateway.ws, **{name: value}) as cdp:
         assert (await cdp.call("Browser.getVersion"))["product"].startswith("Chrome/")
         assert await cdp.evaluate("1 + 1", await cdp.page()) == 2
-    await gateway.all_browsers_gone(GONE_SECONDS)
+    await gateway.all_browsers_gone()
 
 
 async def test_each_client_has_a_browser_of_its_own(gateway: Gateway, site: Site) -> None:
@@ -78,7 +77,7 @@ async def test_each_client_has_a_browser_of_its_own(gateway: Gateway, site: Site
         assert (await other.state(site))["user"] == ""
         assert len(gateway.browsers()) == 2
         await alice.do("disconnect")
-        await eventually("one browser left", lambda: len(gateway.browsers()) == 1, GONE_SECONDS)
+        await eventually("one browser left", lambda: len(gateway.browsers()) == 1)
         assert await other.evaluate("1 + 1") == 2
 
 
@@ -88,7 +87,7 @@ async def test_a_client_killed_in_the_middle_of_a_command_leaves_nothing(gateway
         await client.send("goto", url=f"{site.url}/slow?ms=60000")
         await site.slow_started.wait()
         await client.kill()
-        await gateway.all_browsers_gone(GONE_SECONDS)
+        await gateway.all_browsers_gone()
 
 
 def packed(launch: dict[str, Any]) -> str:
@@ -126,20 +125,22 @@ async def test_a_flag_in_the_query(gateway: Gateway) -> None:
 
 
 async def test_a_session_whose_time_is_up_is_closed_with_4001(gateway: Gateway) -> None:
-    async with wire(gateway.driver(timeout="1500")) as cdp:
-        assert await cdp.call("Browser.getVersion")
-        code, reason = await cdp.closed(timeout=5)
+    async def short(time: int) -> str:
+        return gateway.driver(timeout=str(time))
+
+    async with wire_for_a_while(short) as cdp:
+        code, reason = await cdp.closed()
     assert code == 4001
     assert reason
-    await gateway.all_browsers_gone(GONE_SECONDS)
+    await gateway.all_browsers_gone()
 
 
 async def test_browser_close_ends_a_standard_session(gateway: Gateway) -> None:
     async with wire(gateway.driver()) as cdp:
         await cdp.call("Browser.close")
-        code, _ = await cdp.closed(timeout=5)
+        code, _ = await cdp.closed()
         assert code == 1000
-        await gateway.all_browsers_gone(GONE_SECONDS)
+        await gateway.all_browsers_gone()
 
 
 async def test_info_tells_about_the_session(gateway: Gateway) -> None:

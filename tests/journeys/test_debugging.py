@@ -159,9 +159,9 @@ async def test_a_devtools_window_shows_the_page_and_follows_it(gateway: Gateway,
         inspector = f"{gateway.url}/session/{session['id']}/devtools/inspector.html?token={gateway.token}"
         await page.goto(inspector)
         elements = page.locator(".elements-disclosure")  # Playwright's selectors go through open shadow roots
-        await elements.get_by_text("bump()").first.wait_for(timeout=20_000)
+        await elements.get_by_text("bump()").first.wait_for(timeout=60_000)
         await client.evaluate("document.body.append(Object.assign(document.createElement('b'), {id: 'just-added'}))")
-        await elements.get_by_text("just-added").first.wait_for(timeout=5_000)
+        await elements.get_by_text("just-added").first.wait_for(timeout=60_000)
         SCREENSHOTS.mkdir(exist_ok=True)
         picture = await page.screenshot(path=SCREENSHOTS / "devtools.png")
         assert shades(picture) > 20, "the window is blank"

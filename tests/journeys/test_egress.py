@@ -1,6 +1,5 @@
 """The egress guard from outside: what a user is told, what the operator sees, and a proxy that a session keeps."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +8,7 @@ from websockets.asyncio.client import connect
 
 from tests.fakes.upstreams import PASSWORD, USER, Upstream, upstream
 from tests.inside import ask
-from tests.journeys.running import Gateway, Starter, eventually_asked
+from tests.journeys.running import Gateway, Starter, eventually, eventually_asked
 from tests.site.app import Site
 
 NAME = "shop.example"  # known to the proxy alone
@@ -84,7 +83,7 @@ async def test_a_session_keeps_its_proxy_for_life(gateway: Gateway, site: Site, 
     proxy = {"server": f"http://127.0.0.1:{through.port}", "username": USER, "password": PASSWORD}
     first = await gateway.create(url=page, proxy=proxy)
     asked = f"GET {page}"
-    assert asked in through.asked
+    await eventually("its page is asked for through the proxy", lambda: asked in through.asked)
     assert first["proxy"] == {"server": proxy["server"], "bypass": []}
 
     async def loaded_again(session: str) -> bool:
@@ -114,7 +113,5 @@ async def test_a_proxy_of_a_websocket_session(gateway: Gateway, site: Site, thro
         session = (await ask(socket, "Target.attachToTarget", flat))["result"]["sessionId"]
         url = f"http://{NAME}:{port}/page/2"
         await ask(socket, "Page.navigate", {"url": url}, sessionId=session)
-        async with asyncio.timeout(5):
-            while f"GET {url}" not in through.asked:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await eventually("the page is asked for through the proxy", lambda: f"GET {url}" in through.asked)
     assert PASSWORD not in gateway.log.read_text()

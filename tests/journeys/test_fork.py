@@ -26,9 +26,12 @@ async def test_forks_have_the_login_and_the_session_runs_on(gateway: Gateway, si
     await log_in_and_leave(session, site)
     forks = await fork(gateway, session["id"], count=3, labels={"job": "8"})
     assert len({one["id"] for one in forks} | {session["id"]}) == 4
+    saved = (await gateway.request("GET", f"/session/{session['id']}/snapshots")).ok()["snapshots"]
     for one in forks:
         assert (one["status"], one["name"], one["labels"], one["ttl"]) == ("detached", None, {"job": "8"}, 600_000)
-        assert one["restoredFrom"] == {"session": session["id"], "snapshot": 1}
+        assert one["restoredFrom"]["session"] == session["id"]
+        assert one["restoredFrom"] == forks[0]["restoredFrom"], "all begin with the same"
+        assert one["restoredFrom"]["snapshot"] in [version["version"] for version in saved]
         await connect_and_see(one["connect"], site)
     assert (await gateway.record(session["id"]))["status"] == "detached"
     assert len(gateway.browsers()) == 4

@@ -12,13 +12,13 @@ from typing import Any
 import psutil
 
 from tests.journeys.driving import Driver, driver, needs_shell, wire
-from tests.journeys.running import Gateway, Starter, eventually, eventually_asked
+from tests.journeys.running import Gateway, Starter, eventually
 from tests.site.app import Site
 
 TYPED = "half a sent"
 SCROLLED = 2000  # pixels
 INTERVAL = 1  # seconds between checkpoints
-MARGIN = 1.5  # seconds that a checkpoint may take
+MARGIN = 10.0  # seconds that a checkpoint may take on a busy machine; from the profile alone it would be 30 or more
 SCRIPTS = frozenset({"JS heap"})  # what ends with the page's process
 PAGES = SCRIPTS | {"typed text"}  # what a page that is loaded anew has not
 SHELL = {"the active tab"}  # what the headless shell never had: each of its tabs is visible
@@ -188,21 +188,6 @@ async def ticking(client: Driver) -> None:
     await client.evaluate(f"void setInterval((now = Date.now()) => {{ {tick} }}, 100)")
 
 
-async def saved_while_running(gateway: Gateway, session: Any) -> None:
-    """Wait until the session has been saved twice of itself: once, and once what was written since."""
-
-    async def newest() -> int:
-        listed = (await gateway.request("GET", f"/session/{session['id']}/snapshots")).ok()["snapshots"]
-        return max((int(one["version"]) for one in listed), default=0)
-
-    before = await newest()
-
-    async def twice() -> bool:
-        return await newest() >= before + 2
-
-    await eventually_asked("two checkpoints", twice)
-
-
 async def age_of_ticks(client: Driver, killed_at: float) -> float:
     """How many seconds before the kill the oldest of storage and cookies is from, as the first script found them."""
     cookies = "...[/tick=(\\d+)/, /tock=(\\d+)/].map((one) => found.cookie.match(one)?.[1])"
@@ -217,7 +202,7 @@ async def test_kill_9_of_chromium_and_of_everything(start_gateway: Starter, site
         await client.connect(session["connect"])
         left = await leave(client, site)
         await ticking(client)
-        await saved_while_running(gateway, session)
+        await gateway.saved_twice(session["id"])
         killed_at = time.time()
         gateway.browsers()[0].kill()
         await client.line(event="disconnected")
@@ -226,7 +211,7 @@ async def test_kill_9_of_chromium_and_of_everything(start_gateway: Starter, site
 
         await ticking(client)
         await touch(client)
-        await saved_while_running(gateway, session)
+        await gateway.saved_twice(session["id"])
         killed_at = time.time()
         gateway.process.kill()
         for process in gateway.processes():

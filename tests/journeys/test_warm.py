@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 
+from browser_pool.memory import memory
 from tests.journeys.driving import driver, refused_upgrade, wire
 from tests.journeys.running import Gateway, Starter, eventually, eventually_asked
 from tests.site.app import Site
@@ -22,7 +23,7 @@ async def warm(gateway: Gateway, number: int) -> None:
         pressure = (await gateway.request("GET", "/pressure")).ok()["pressure"]
         return bool(pressure["warm"] == number)
 
-    await eventually_asked(f"{number} browsers are ready", ready, 20)
+    await eventually_asked(f"{number} browsers are ready", ready, 60)
 
 
 async def from_where(gateway: Gateway) -> dict[str, int]:
@@ -92,6 +93,7 @@ async def test_a_ready_browser_that_was_killed_is_nobodys(start_gateway: Starter
 
 async def test_a_burst_of_clients_all_get_a_page(start_gateway: Starter, site: Site) -> None:
     gateway = await start_gateway(warm="2", max_sessions="40")
+    burst = min(BURST, max(4, memory().room() // 2))  # what a small machine has memory for
     await warm(gateway, 1)
     arrived = 0
     everyone = asyncio.Event()
@@ -100,23 +102,23 @@ async def test_a_burst_of_clients_all_get_a_page(start_gateway: Starter, site: S
         nonlocal arrived
         async with wire(gateway.driver()) as cdp:
             page = await cdp.page()
-            await cdp.call("Page.navigate", {"url": f"{site.url}/counter"}, page)
+            await cdp.goto(f"{site.url}/counter", page)
             found = await cdp.evaluate("location.pathname", page)
             arrived += 1
-            if arrived == BURST:
+            if arrived == burst:
                 everyone.set()
             await everyone.wait()  # all at once
         return found
 
-    assert await asyncio.gather(*(visit() for _ in range(BURST))) == ["/counter"] * BURST
+    assert await asyncio.gather(*(visit() for _ in range(burst))) == ["/counter"] * burst
     origins = await from_where(gateway)
     assert origins["warm"] >= 1
-    assert sum(origins.values()) == BURST
+    assert sum(origins.values()) == burst
     await warm(gateway, 2)  # after so many one alone is not enough
 
 
 async def test_above_the_limit_they_queue_and_above_that_are_turned_away(start_gateway: Starter) -> None:
-    gateway = await start_gateway(warm="1", max_sessions="1", queue_length="1", queue_timeout="20s")
+    gateway = await start_gateway(warm="1", max_sessions="1", queue_length="1", queue_timeout="60s")
     await warm(gateway, 1)
     async with wire(gateway.driver()) as first:
         await first.call("Browser.getVersion")

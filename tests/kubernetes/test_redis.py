@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 import yaml
 
 from tests.kubernetes.rendering import K8S
+from tests.ports import free_port
 from tests.redis_server import PROGRAM
 
 SECRET = "s3cret"
@@ -35,21 +35,19 @@ def probe(name: str, port: int, password: str = SECRET) -> subprocess.CompletedP
     program, *rest = CONTAINER[name]["exec"]["command"]
     words = [program, "-p", str(port), *rest]
     environment = {**os.environ, "REDISCLI_AUTH": password}
-    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:
     """A Redis with the arguments of the container, once its startup probe passes."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        free = int(taken.getsockname()[1])
+    free = free_port()
     named = {"/etc/redis/redis.conf": str(K8S / "base/redis.conf"), "$(REDISCLI_AUTH)": SECRET}
     _, *rest = [named.get(word, word) for word in CONTAINER["args"]]
     words = [PROGRAM, *rest, "--port", str(free), "--dir", str(tmp_path)]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL) as server:
         try:
-            end = time.monotonic() + 30
+            end = time.monotonic() + 60
             while probe("startupProbe", free).returncode != 0:
                 assert server.poll() is None
                 assert time.monotonic() < end

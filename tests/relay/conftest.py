@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 
+from gateway.relay import client_leg, park, relay
 from tests.fakes.chromium import FakeChromium, chromium
 from tests.relay.rig import Rig, certificate, running_rig
 
@@ -18,6 +19,18 @@ def pytest_asyncio_loop_factories(
     if isinstance(item, pytest.Function) and {"stage", "one"} & set(item.fixturenames):
         return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is cut off because the machine is busy; a test of a time sets its own."""
+    for module, names in (
+        (client_leg, ("BOUNDARY_TIMEOUT", "CLOSE_TIMEOUT")),
+        (relay, ("DELIVERY", "VERDICT")),
+        (park, ("LEAVING", "SETTLING", "COMING", "RELEASE")),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, 60.0)
 
 
 @pytest.fixture

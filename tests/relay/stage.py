@@ -22,6 +22,7 @@ from gateway.relay.park import Dialogs, Holder, holding
 from gateway.relay.places import Places
 from gateway.relay.relay import Relays, relaying
 from gateway.web.connect import upgrade
+from tests.fakes.chromium import PATIENCE
 from tests.relay.rig import until
 
 # What a page sees from its first script on, and when it is asked.
@@ -32,7 +33,7 @@ SEEN = """({
     dark: matchMedia('(prefers-color-scheme: dark)').matches, touch: navigator.maxTouchPoints, init: window.init,
 })"""
 PLACE = """new Promise(done => navigator.geolocation.getCurrentPosition(
-    place => done(place.coords.latitude), error => done(error.message), {timeout: 2000}))"""
+    place => done(place.coords.latitude), error => done(error.message), {timeout: 30000}))"""
 HTML = f"<!doctype html><title>seen</title><script>window.first = {SEEN}</script>seen"
 
 
@@ -90,32 +91,37 @@ class Stage:
         return web.Response(status=101)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
-        self.requests.append({name.lower(): value for name, value in request.headers.items()})
+        if request.path != "/favicon.ico":  # which a browser asks for when it likes
+            self.requests.append({name.lower(): value for name, value in request.headers.items()})
         return web.Response(text=HTML, content_type="text/html")
 
     async def undriven(self) -> None:
         """Wait until all drivers are gone and what they set is held."""
-        await asyncio.wait(self.driving, timeout=10)
+        await asyncio.wait(self.driving, timeout=PATIENCE)
 
     async def evaluate(self, target: str, expression: str) -> Any:
         """In that page, on a connection of the test's own."""
         async with self.devtools.attached(target) as session:
             wanted = {"expression": expression, "returnByValue": True, "awaitPromise": True}
-            reply = await self.devtools.send("Runtime.evaluate", wanted, session=session, timeout=10)
+            reply = await self.devtools.send("Runtime.evaluate", wanted, session=session, timeout=PATIENCE)
         assert "exceptionDetails" not in reply, reply
         return reply["result"].get("value")
 
     async def first(self, target: str, place: str) -> Any:
         """What the document at `place` has seen first, once it is there."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 with suppress(DevToolsError):  # in between there is no document
                     if found := await self.evaluate(target, f"location.href === '{place}' && window.first"):
                         return found
                 await asyncio.sleep(0.01)
 
-    async def look(self, target: str) -> Any:
-        return await self.evaluate(target, SEEN)
+    async def look(self, target: str, size: object = None) -> Any:
+        """What it sees now; with `size` once that is the page's: Chromium answers before it has made it so."""
+        async with asyncio.timeout(PATIENCE):
+            while (seen := await self.evaluate(target, SEEN))["size"] != (size or seen["size"]):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        return seen
 
 
 @asynccontextmanager
@@ -151,7 +157,7 @@ class Raw:
         number = next(self._ids)
         message = {"id": number, "method": method, "params": params or {}}
         await self.socket.send(json.dumps(message | ({"sessionId": session} if session else {})))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 message = json.loads(await self.socket.recv())
                 if message.get("id") == number:
@@ -161,7 +167,7 @@ class Raw:
 
     async def event(self, method: str) -> Any:
         """The first event of that name."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 for event in self.events:
                     if event["method"] == method:
@@ -175,14 +181,15 @@ class Raw:
 
 @asynccontextmanager
 async def raw(stage: Stage) -> AsyncIterator[Raw]:
-    async with connect(stage.url, max_size=None, compression=None, ping_interval=None) as socket:
+    opening = connect(stage.url, max_size=None, compression=None, ping_interval=None, open_timeout=PATIENCE)
+    async with opening as socket:
         yield Raw(socket)
     await stage.undriven()
 
 
 async def moved(stage: Stage, target: str) -> Any:
     """What the next document of that page has seen first."""
-    place = f"{stage.site}/{len(stage.requests)}"
+    place = f"{stage.site}/moved-{len(stage.requests)}"
     await stage.evaluate(target, f"void setTimeout(() => location.href = '{place}')")
     return await stage.first(target, place)
 

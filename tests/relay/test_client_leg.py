@@ -24,6 +24,7 @@ from tests.fakes.chromium import (
     Wire,
     frame,
     header,
+    soon,
 )
 from tests.relay.rig import MOST_BUFFERED, Rig, memory, until, upgraded
 
@@ -115,7 +116,7 @@ async def test_a_close_while_a_big_message_streams_is_answered_at_its_end(rig: R
     client, browser, visit = await rig.connect()
     await browser.send(header(1 << 20), bytes(1 << 19))
     await client.say_close()
-    await asyncio.wait_for(visit.left.wait(), 5)
+    await soon(visit.left.wait())
     await browser.send(bytes(1 << 19), frame(b"too late"))
     assert await client.message() == bytes(1 << 20)
     assert await client.close_frame() == (1000, "")
@@ -252,7 +253,7 @@ async def test_a_violation_while_a_big_message_streams_is_told_at_its_end(rig: R
     client, browser, visit = await rig.connect()
     await browser.send(header(1 << 20), bytes(1 << 19))
     await client.send(UNMASKED)
-    await asyncio.wait_for(visit.left.wait(), 5)
+    await soon(visit.left.wait())
     await browser.send(bytes(1 << 19), frame(b"too late"))
     assert await client.message() == bytes(1 << 20)
     assert await client.close_frame() == (1002, "a client must mask its frames")
@@ -413,7 +414,7 @@ async def test_a_close_with_much_still_to_be_written(rig: Rig) -> None:
     talking = asyncio.ensure_future(browser.say(*[message] * 2000))
     await until(lambda: visit.transport.get_write_buffer_size() > HIGH_WATER)
     await client.say_close()
-    await asyncio.wait_for(visit.left.wait(), 5)
+    await soon(visit.left.wait())
     while (got := await client.read()).opcode == TEXT:
         assert got.payload == message
     assert got == Frame(CLOSE, b"\x03\xe8")
@@ -448,7 +449,7 @@ async def test_a_stalled_client_that_closes_or_dies_is_seen(rig: Rig, monkeypatc
     sending = asyncio.ensure_future(browser.stream(bytes(64 << 20)))
     await stands_still(browser, sending)
     await client.say_close()
-    await asyncio.wait_for(visit.left.wait(), 5)
+    await soon(visit.left.wait())
     await sending  # nobody holds Chromium up any more
     assert await browser.close_frame() == (1000, "")
     browser.drop()

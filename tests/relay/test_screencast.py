@@ -32,7 +32,7 @@ async def opened(browser: Browser, colour: str) -> str:
 
 async def until(shows: AsyncIterator[Picture | Caption], colour: str) -> None:
     """The caption of that page, and a picture after it."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for one in shows:
             if isinstance(one, Caption) and one.url == PAGE.format(colour):
                 break

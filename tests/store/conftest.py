@@ -7,10 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from gateway.store import connection as limits
 from gateway.store.base import Store
 from gateway.store.connection import Connection, open_redis
 from tests.redis_server import RedisServer
 from tests.store.stores import Place, RedisPlace, SqlitePlace
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for some seconds is no Redis that does not answer."""
+    for limit in ("PATIENCE", "CONNECT_TIMEOUT", "ANSWER_TIMEOUT", "TURN_TIMEOUT"):
+        monkeypatch.setattr(limits, limit, 40.0)
 
 
 @pytest.fixture(scope="module")

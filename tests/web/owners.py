@@ -17,8 +17,8 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def driver(at: Node, session: str = "s", token: str = "the-token", **more: object) -> connect:
-    base = at.name.replace("http", "ws", 1)
-    return connect(f"{base}/session/connect/{session}?token={token}", max_size=None, compression=None, **more)  # type: ignore[arg-type]
+    url = f"{at.name.replace('http', 'ws', 1)}/session/connect/{session}?token={token}"
+    return connect(url, max_size=None, compression=None, open_timeout=60, **more)  # type: ignore[arg-type]
 
 
 def context_of(crt: Path, key: Path) -> ssl.SSLContext:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-PATIENCE = 20.0  # seconds; nothing here takes so long
+PATIENCE = 60.0  # seconds; nothing here takes so long
 
 
 @dataclass(frozen=True)

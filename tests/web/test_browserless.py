@@ -120,10 +120,10 @@ async def test_in_a_session_and_kill(tmp_path: Path, site: Site) -> None:
             await until(lambda: gateway.registry.count == 2)
             assert (await gateway.call("GET", "/kill/mine-1"))[0] == 204
             await one.wait_closed()
-            assert gateway.registry.count == 1
+            await until(lambda: gateway.registry.count == 1)
             assert (await gateway.call("GET", "/kill/all"))[0] == 204
             await other.wait_closed()
-        assert gateway.registry.count == 0
+        await until(lambda: gateway.registry.count == 0)
 
 
 async def refused_get(gateway: Inside, path: str) -> tuple[int, str]:

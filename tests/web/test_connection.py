@@ -82,15 +82,12 @@ async def test_a_head_without_an_end_is_not_kept(tmp_path: Path) -> None:
 
 
 async def test_a_slow_head_is_cut_off(tmp_path: Path) -> None:
-    async with (
-        inside(tmp_path, head_timeout="300ms") as gateway,
-        raw(gateway.base) as silent,
-        raw(gateway.base) as slow,
-    ):
+    async with inside(tmp_path, head_timeout="300ms") as gateway:
         began = time.monotonic()
-        await asyncio.gather(timed_out(slow), dripping(slow))
-        assert await silent.end() == b"", "who has asked for nothing is told nothing"
-        assert 0.25 < time.monotonic() - began < 3
+        async with raw(gateway.base) as silent, raw(gateway.base) as slow:
+            await asyncio.gather(timed_out(slow), dripping(slow))
+            assert await silent.end() == b"", "who has asked for nothing is told nothing"
+            assert time.monotonic() - began > 0.29
 
 
 async def timed_out(client: Raw) -> None:
@@ -101,16 +98,16 @@ async def timed_out(client: Raw) -> None:
 async def dripping(client: Raw) -> None:
     """A byte now and then, never an end, until the gateway has enough (slowloris)."""
     client.send("GET /healthz HTTP/1.1\r\nX-A: ")
-    while not client.reader.at_eof():
+    while not (client.reader.at_eof() or client.writer.is_closing()):  # in good order, or by a reset
         client.send("a")
         await asyncio.sleep(0.02)
 
 
 async def test_the_next_head_has_its_own_time(tmp_path: Path) -> None:
-    async with inside(tmp_path, head_timeout="300ms", idle_timeout="10s") as gateway, raw(gateway.base) as client:
+    async with inside(tmp_path, head_timeout="500ms", idle_timeout="60s") as gateway, raw(gateway.base) as client:
         client.send(get())
         assert (await client.answer()).status == 200
-        await asyncio.sleep(0.6)  # between two requests it may wait for longer
+        await asyncio.sleep(0.8)  # between two requests it may wait for longer
         client.send(get())
         assert (await client.answer()).status == 200
         client.send("GET /hea")
@@ -119,11 +116,11 @@ async def test_the_next_head_has_its_own_time(tmp_path: Path) -> None:
 
 async def test_an_idle_connection_is_closed(tmp_path: Path) -> None:
     async with inside(tmp_path, idle_timeout="300ms") as gateway, raw(gateway.base) as client:
+        began = time.monotonic()
         client.send(get())
         assert (await client.answer()).status == 200
-        began = time.monotonic()
         assert await client.end() == b""
-        assert 0.2 < time.monotonic() - began < 3
+        assert time.monotonic() - began > 0.29
 
 
 async def test_a_body_that_trickles_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -136,11 +133,11 @@ async def test_a_body_that_trickles_is_refused(tmp_path: Path, caplog: pytest.Lo
 
 
 async def test_a_body_may_take_its_time_if_it_moves(tmp_path: Path) -> None:
-    async with inside(tmp_path, stall_timeout="200ms") as gateway, raw(gateway.base) as client:
-        client.send(post("/session", 6_001, AUTH) + "{")
-        for _ in range(12):  # 500 bytes in 50 ms: ten times what is asked
-            client.send(" " * 500)
-            await asyncio.sleep(0.05)
+    async with inside(tmp_path, stall_timeout="600ms") as gateway, raw(gateway.base) as client:
+        client.send(post("/session", 24_001, AUTH) + "{")
+        for _ in range(12):  # 2000 bytes in 75 ms: enough for two seconds
+            client.send(" " * 2000)
+            await asyncio.sleep(0.075)
         assert (await client.answer()).body["error"]["message"].startswith("body: not JSON")
 
 
@@ -160,7 +157,7 @@ async def test_a_reply_that_is_not_read_is_dropped(tmp_path: Path) -> None:
                 for _ in range(4000):  # more than the kernel's buffers hold
                     client.send(get("/", AUTH))
                 await client.writer.drain()
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     while not any(line["event"] == "client_cut_off" for line in logs):  # noqa: ASYNC110
                         await asyncio.sleep(0.02)
         assert {line["why"] for line in logs if line["event"] == "client_cut_off"} == {"reply_not_read"}

@@ -46,7 +46,7 @@ def session(gateway: Gateway) -> str:
     """One for all examples that want one; it has saved something."""
 
     async def made() -> str:
-        number: str = (await gateway.create())["id"]
+        number: str = (await gateway.create(ttl=3_600_000))["id"]
         (await gateway.request("POST", f"/session/{number}/snapshot")).ok(201)
         return number
 

@@ -27,7 +27,8 @@ async def pages(at: Inside, **options: Any) -> dict[str, str]:
     return {one["id"]: one["sessionId"] for one in listed if one["type"] == "page"}
 
 
-async def test_over_two_nodes(tmp_path: Path) -> None:
+async def test_over_two_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleetwide, "PATIENCE", 30.0)
     async with pair(tmp_path) as fleet, AsyncExitStack() as stack:
         own: dict[str, Inside] = {}  # by session
         for at in fleet.both:

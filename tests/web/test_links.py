@@ -15,8 +15,9 @@ from gateway.web.links import Links, links_of
 NOW = 1_000_000.0
 ACCESS = Access("the-token", bytes(32))
 SESSION = new_session_id()
+ENDS = time.time() + 36_000  # later than any run of all tests
 RECORD = SessionRecord(
-    SESSION, SessionSpec(TENANT, Kind.API, LaunchSpec(), 300, 30), Status.DETACHED, NOW, time.time() + 300, generation=7
+    SESSION, SessionSpec(TENANT, Kind.API, LaunchSpec(), 300, 30), Status.DETACHED, NOW, ENDS, generation=7
 )
 
 

@@ -29,7 +29,7 @@ def socket_of(live: str) -> str:
 async def seen(socket: ClientConnection, url: str) -> bytes:
     """The first picture of that page."""
     captions = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             message = await socket.recv()
             if isinstance(message, str):

@@ -40,8 +40,11 @@ async def test_the_life_of_a_session(tmp_path: Path) -> None:
         status, restored = await gateway.call("POST", f"/session/{number}/restore")
         assert status == 201
         assert restored["restoredFrom"] == {"session": number, "snapshot": 1}
-        status, targets = await gateway.call("GET", f"/session/{restored['id']}/json/list")
-        assert [target["url"] for target in targets] == ["data:text/html,hello"]
+        urls: list[str] = []
+        async with asyncio.timeout(30):  # pages load behind the answer
+            while urls != ["data:text/html,hello"]:
+                _, targets = await gateway.call("GET", f"/session/{restored['id']}/json/list")
+                urls = [target["url"] for target in targets]
         again = await created(gateway, restore={"session": number, "snapshot": 1})
         assert again["restoredFrom"] == {"session": number, "snapshot": 1}
 
@@ -148,11 +151,12 @@ async def test_a_repeated_create_makes_one_session(tmp_path: Path) -> None:
         assert (status, body["error"]["code"]) == (422, "idempotency_mismatch")
 
 
-async def test_a_full_gateway_says_when_to_come_again(tmp_path: Path) -> None:
-    async with inside(tmp_path, max_sessions="1", queue_length="1", queue_timeout="2s") as gateway:
+async def test_a_full_gateway_says_when_to_come_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with inside(tmp_path, max_sessions="1", queue_length="1", queue_timeout="300ms") as gateway:
         session = await created(gateway)
         status, body = await gateway.call("POST", "/session", json={})
         assert (status, body["error"]["code"]) == (429, "too_many_sessions")
+        monkeypatch.setattr(gateway.registry.means.slots, "_timeout", 60.0)  # however long the other one's end takes
         waiting = asyncio.get_running_loop().create_task(created(gateway))
         await until(lambda: gateway.registry.means.slots.waiting == 1)
         async with gateway.http.post("/session", json={}) as answer:

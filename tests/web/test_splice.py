@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Inval
 
 from gateway.relay.browser_leg import HIGH_WATER
 from gateway.relay.encoding import BINARY, CONTINUATION, TEXT, encode, encode_close
+from gateway.web import splice
 from gateway.web.connections import Bounds
 from gateway.web.splice import Head, parsed
 from tests.inside import until
@@ -246,7 +247,9 @@ async def test_a_node_that_is_known_to_be_dead(pair: tuple[Node, Node]) -> None:
         assert await own.recv() == "still there"
 
 
-async def test_a_dead_node_in_the_middle_of_a_message() -> None:
+async def test_a_dead_node_in_the_middle_of_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splice, "BOUNDARY_TIMEOUT", 0.2)  # what is missing never comes
+
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(encode(b"whole") + encode(b"x" * 70_000)[:100])
         await reader.read()

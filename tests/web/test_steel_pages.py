@@ -13,7 +13,7 @@ async def test_pages(gateway: Gateway, site: Site) -> None:
         AsyncSteel(
             steel_api_key=gateway.token, base_url=gateway.url, _strict_response_validation=True, max_retries=0
         ) as steel,
-        httpx.AsyncClient() as anyone,
+        httpx.AsyncClient(timeout=60) as anyone,
     ):
         plain = await steel.scrape(url=f"{site.url}/page/1")
         assert plain.content.html is not None

@@ -43,7 +43,7 @@ async def grown(url: str, directory: Path) -> bytes:
     assert program is not None
     flags = ("--headless", "--no-sandbox", "--password-store=basic", "--no-first-run", "--disable-gpu")
     process = await asyncio.create_subprocess_exec(
-        *(str(program), *flags, f"--user-data-dir={directory}", "--timeout=5000", "--dump-dom", url),
+        *(str(program), *flags, f"--user-data-dir={directory}", "--timeout=60000", "--dump-dom", url),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
