@@ -27,7 +27,7 @@ from gateway.egress.terms import Terms
 from gateway.errors import Code, GatewayError
 from gateway.identity.hints import Hints, hints
 from gateway.identity.launch import weighted
-from gateway.pages.jar import Jar
+from gateway.pages.jar import Jar, suffixes
 from gateway.pages.line import Line
 from gateway.records import Egress, Identity, Rules, SessionId
 from gateway.session.means import Means
@@ -85,6 +85,8 @@ class Plain:
         Raises GatewayError: PAGE_UNREACHABLE, BLOCKED_BY_POLICY (502), PAGE_UNREADABLE (422), BAD_REQUEST.
         """
         headers = await self._headers(whose)
+        if not suffixes.cache_info().currsize:
+            await asyncio.to_thread(suffixes)  # nobody else waits while that is read, the first time
         async with self._turn(whose.tenant), self._road(whose) as port:
             try:
                 async with (

@@ -10,7 +10,7 @@ from browser_pool.binary import Binaries
 from browser_pool.hold import guards_of
 from browser_pool.pool import BrowserPool
 from browser_pool.spec import LaunchSpec, Mode
-from tests.browser_pool.seen import dead_children, processes_under
+from tests.browser_pool.seen import children, dead_children, processes_under
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def root() -> Iterator[Path]:
 
     Not in `tmp_path`, which no other user may pass: as root each browser has a user of its own.
     """
-    before = dead_children()
+    before = children()  # also what other tests have left to us, and may end at any time
     with TemporaryDirectory(prefix="pool-") as place:
         Path(place).chmod(0o711)
         root = Path(place) / "browsers"

@@ -54,7 +54,7 @@ async def test_a_guard_is_there_while_the_block_lasts(root: Path) -> None:
 
 async def test_one_that_is_killed_is_replaced(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hold, "RETRY", 0.01)
-    dead = dead_children()
+    there = children()
     async with held(root) as lock:
         guard = Guard(root, lock, 60)
         async with guard.watching():
@@ -65,7 +65,7 @@ async def test_one_that_is_killed_is_replaced(root: Path, monkeypatch: pytest.Mo
                 seen.add(guard.pid)
                 os.kill(guard.pid, signal.SIGKILL)
             await eventually("there is another", lambda: guard.pid not in {None, *seen})
-            assert dead_children() <= dead
+            assert dead_children() <= there
     assert guards_of(root) == []
 
 

@@ -83,7 +83,7 @@ async def failed(pool: BrowserPool, spec: LaunchSpec) -> None:
 async def test_whatever_the_end_nothing_is_left(
     pool: BrowserPool, spec: LaunchSpec, way: Callable[..., object]
 ) -> None:
-    before = dead_children()
+    before = children()
     await asyncio.gather(*(way(pool, spec) for _ in range(2)), return_exceptions=True)  # type: ignore[call-overload]
     assert processes_under(pool.root) == []
     assert entries(pool.root) == []

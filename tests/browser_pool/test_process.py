@@ -13,7 +13,7 @@ from browser_pool import procfs
 from browser_pool.errors import BrowserFailed
 from browser_pool.process import become_subreaper, chromium, end_abandoned, endpoint, environment, processes_of
 from browser_pool.profile import BrowserDirectory
-from tests.browser_pool.seen import alive, dead_children, processes_under, program
+from tests.browser_pool.seen import alive, children, dead_children, processes_under, program
 from tests.journeys.running import eventually
 
 ENVIRONMENT = {"PATH": os.defpath}
@@ -70,7 +70,7 @@ def group_of(leader: int) -> list[int]:
 
 
 async def test_the_whole_tree_ends_however_it_clings(directory: BrowserDirectory) -> None:
-    before = dead_children()
+    before = children()
     orphans, clinging = directory.path / "orphan", directory.path / "clinging"
     # A child that ignores signals, an orphan, and one that left the group with the directory on its command line.
     script = program(
@@ -98,7 +98,7 @@ async def test_a_stopped_process_ends_too(directory: BrowserDirectory) -> None:
 
 
 async def test_a_process_that_has_ended_by_itself_leaves_no_zombie(directory: BrowserDirectory) -> None:
-    before = dead_children()
+    before = children()
     async with chromium(["/bin/true"], directory, ENVIRONMENT) as process:
         assert await process.wait() == 0
     assert dead_children() <= before
