@@ -84,8 +84,8 @@ class RedisServer:
 async def redis_server(directory: Path, *, keeps: bool = False) -> AsyncIterator[RedisServer]:
     """A server for this block."""
     server = RedisServer(directory, keeps=keeps)
-    await server.start()
     try:
+        await server.start()
         yield server
     finally:
         await server.end()

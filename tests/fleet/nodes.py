@@ -205,8 +205,8 @@ async def fleet(logs: Path, count: int = 3, *, keeps: bool = True, **settings: s
             os.chmod(directory, 0o711)  # as root each browser has a user of its own, who must pass it
             root = Path(directory)
             redis = RedisServer(root / "redis", keeps=keeps)
-            await redis.start()
             stack.push_async_callback(redis.end)
+            await redis.start()
             nodes = []
             for number, port in enumerate(free_ports(count)):
                 place = root / f"n{number}"

@@ -98,8 +98,8 @@ async def setup(directory: Path) -> AsyncIterator[Setup]:
     made = Setup(primary, replica, free_port())
     async with AsyncExitStack() as stack:
         for server in (primary, replica):
-            await server.start()
             stack.push_async_callback(server.end, signal.SIGKILL)
+            await server.start()
 
         async def synchronized() -> bool:
             return "master_link_status:up" in await replica.ask("INFO", "replication")
