@@ -53,17 +53,23 @@ async def crew(patience: float | None = None) -> AsyncIterator[Start]:
             await asyncio.wait(tasks)
 
 
-async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work` whole: who is cancelled meanwhile is so once it is done, when what it did can be undone."""
+async def to_the_end(work: Coroutine[Any, Any, T], *, patience: float | None = None) -> T:
+    """Await `work` whole: who is cancelled meanwhile is so once it is done, when what it did can be undone.
+
+    With `patience`, in seconds, `work` is cancelled as well if it is not done so long after: it may wait for what never
+    comes.
+    """
     task = asyncio.get_running_loop().create_task(work)  # out of reach of who cancels us; awaited below
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
-            await asyncio.wait([task])
+            await asyncio.wait([task], timeout=None if cancelled is None else patience)
+            if cancelled is not None and patience is not None:
+                task.cancel()
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        with suppress(Exception):  # its failure gives way to the cancellation
+        with suppress(Exception, asyncio.CancelledError):  # its failure gives way to the cancellation
             task.result()
         raise cancelled
     return task.result()

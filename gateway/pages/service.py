@@ -90,7 +90,7 @@ class Pages:
                         raise
 
                 try:
-                    await to_the_end(make())
+                    await to_the_end(make(), patience=CLOSE)
                     yield made[0]
                 finally:
                     for context in made:

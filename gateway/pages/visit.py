@@ -166,7 +166,7 @@ async def opened(context: BrowserContext) -> Page:
         made.append(await context.new_page())
 
     try:
-        await to_the_end(make())
+        await to_the_end(make(), patience=CLOSE)  # of a browser that is gone Playwright waits for a page for ever
     except BaseException:
         for page in made:
             await to_the_end(_closed(page))

@@ -93,3 +93,23 @@ async def test_to_the_end_is_cancelled_only_after_it(caplog: pytest.LogCaptureFi
     assert waiting.cancelled()
     assert steps == ["done"]
     assert not caplog.records
+
+
+async def test_to_the_end_has_no_more_patience_than_it_is_given() -> None:
+    begun, steps = asyncio.Event(), []
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()  # what never comes
+        finally:
+            await asyncio.sleep(0)
+            steps.append("cleaned up")
+
+    waiting = asyncio.ensure_future(to_the_end(work(), patience=0.01))
+    await begun.wait()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert steps == ["cleaned up"]
+    assert await to_the_end(asyncio.sleep(0.05, "result"), patience=0.01) == "result", "nobody was cancelled"
