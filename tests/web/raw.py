@@ -64,8 +64,12 @@ async def raw(base: str, *, window: int | None = None, source: str | None = None
         bare.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
     if source is not None:
         bare.bind((source, 0))
-    await asyncio.get_running_loop().sock_connect(bare, (host, int(port)))
-    reader, writer = await asyncio.open_connection(sock=bare, limit=1 << 16)
+    try:
+        await asyncio.get_running_loop().sock_connect(bare, (host, int(port)))
+        reader, writer = await asyncio.open_connection(sock=bare, limit=1 << 16)
+    except BaseException:  # who tries to get in for a while gives up in the middle of it
+        bare.close()
+        raise
     try:
         yield Raw(reader, writer)
     finally:
